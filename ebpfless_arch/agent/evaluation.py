@@ -1,0 +1,134 @@
+"""Records in, detections out: the keeper's side of an agent that works alone.
+
+This module and all that it imports load after the tracer was forked, so that
+the tracer stays small.
+"""
+
+import os
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ebpfless_arch import __version__
+from ebpfless_arch.agent.options import TraceOptions, UsageError
+from ebpfless_arch.agent.outputs import LineFile, Output, complain
+from ebpfless_arch.agent.outputs.json_lines import JsonLines
+from ebpfless_arch.agent.outputs.text import Text
+from ebpfless_arch.events import records
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.processes import Processes, outer_lineage
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.rules.policy import PolicyError, Rule, RuleSet, default_policy, load_policies
+from ebpfless_arch.tracer.keeper import Receiver
+
+# What a traced program does that only --events asks for.
+ALL_EVENTS = frozenset(["open"])
+
+
+class Agent(Receiver):
+    """Turns records into events, events into detections, and hands both to the outputs."""
+
+    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool) -> None:
+        self._rules = rules
+        self._processes = processes
+        self._outputs = outputs
+        self._events = events
+        self._sequence = 0
+        self._broken: Dict[Output, int] = {}
+        self.lost = 0
+        self.faults = 0
+        self.detections = 0
+
+    def receive(self, record: Record) -> None:
+        """Take one record of the tracer."""
+        if record[0] == records.LOST:
+            self.lost += record[4]
+        elif record[0] == records.FAULT:
+            self.faults += 1
+            if self.faults == 1:
+                complain("an error inside the tracer, the program goes on: " + record[4].strip().replace("\n", " | "))
+        else:
+            self._tell(self._processes.apply(record))
+
+    def _tell(self, event: Event) -> None:
+        self._sequence += 1
+        if self._events or event.type == "blind_spot":
+            self._write(event, None)
+        for rule in self._rules.evaluate(event):
+            self.detections += 1
+            if not rule.silent:
+                self._write(event, rule)
+
+    def _write(self, event: Event, rule: Optional[Rule]) -> None:
+        for output in self._outputs:
+            self._attempt(output, lambda: output.write(event, rule, self._sequence))
+
+    def _attempt(self, output: Output, action: Callable[[], None]) -> None:
+        """A full disk or a closed stream costs lines, which are counted, and never the program."""
+        try:
+            action()
+        except OSError as error:
+            if output not in self._broken:
+                complain("an output fails, its lines are lost: %s" % error)
+            self._broken[output] = self._broken.get(output, 0) + 1
+
+    def idle(self) -> None:
+        """Write out what is held back."""
+        for output in self._outputs:
+            self._attempt(output, output.flush)
+
+    def close(self) -> None:
+        """Write everything out and say what was lost."""
+        for output in self._outputs:
+            self._attempt(output, output.close)
+        if self.lost:
+            complain("%d records of the tracer were lost: the agent was too slow" % self.lost)
+
+    def conclude(self, problem: str, verbose: bool) -> None:
+        """The last word: what kept the command from running, and on request what was counted."""
+        if problem:
+            complain(problem)
+        if verbose:
+            complain("%d events, %d detections, %d records lost, %d errors"
+                     % (self._sequence, self.detections, self.lost, self.faults))
+
+
+def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
+    """Load policies and open outputs; raises UsageError for what the user has to change."""
+    rules = _load_rules(options.policies)
+    outputs = [_open_output(path, options.format) for path in options.outputs or ["-"]]
+    users = Users()
+    processes = Processes(users, outer_lineage(users, os.getppid()))
+    wanted = ALL_EVENTS | rules.event_types if options.events else rules.event_types
+    return Agent(rules, processes, outputs, options.events), Interest(frozenset(wanted), options.events)
+
+
+def _load_rules(paths: List[str]) -> RuleSet:
+    try:
+        loaded = load_policies(paths or [default_policy()])
+    except PolicyError as error:
+        raise UsageError(str(error))
+    for problem in loaded.problems:
+        complain(str(problem))
+    if not loaded.rules.rules and loaded.problems:
+        raise UsageError("no rule of %s can be used" % ", ".join(paths))
+    return loaded.rules
+
+
+def _open_output(path: str, form: str) -> Output:
+    if "://" in path:
+        raise UsageError("--output %s: outputs by URL are not there yet; name a file, or - for stderr" % path)
+    try:
+        file = LineFile(path)
+    except OSError as error:
+        raise UsageError("--output %s: %s" % (path, error.strerror))
+    if form == "json":
+        return JsonLines(file, about_us())
+    return Text(file, file.is_terminal() and not os.environ.get("NO_COLOR"))
+
+
+def about_us() -> Dict[str, Any]:
+    """The `agent` part of every message."""
+    system = os.uname()
+    return {"version": __version__, "os": "linux", "arch": system.machine, "origin": "ebpfless",
+            "kernel_version": system.release}

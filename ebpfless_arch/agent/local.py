@@ -1,0 +1,33 @@
+"""`ebpfless trace` on its own: tracer -> processes -> rules -> outputs in one agent."""
+
+import os
+
+from ebpfless_arch.abi import MACHINES
+from ebpfless_arch.agent.options import TraceOptions, UsageError
+from ebpfless_arch.tracer.keeper import Keeper, die_like
+from ebpfless_arch.tracer.launch import FAILED, Plan
+
+
+def trace(options: TraceOptions) -> int:
+    """Run a command under trace; returns the exit status, unless the command's end is followed by signal.
+
+    Raises UsageError, before anything has started, for what the user has to change.
+    """
+    abis = MACHINES.get(os.uname().machine)
+    if abis is None:
+        raise UsageError("this machine (%s) is not supported; supported are: %s"
+                         % (os.uname().machine, ", ".join(sorted(MACHINES))))
+    keeper = Keeper(abis)
+    try:
+        # Only now: the tracer, forked a moment ago, must not carry what this loads.
+        from ebpfless_arch.agent import evaluation
+
+        agent, interest = evaluation.prepare(options)
+    except BaseException:
+        keeper.abandon()
+        raise
+    plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures,
+                options.use_filter, options.uid, options.gid, os.getpid())
+    outcome = keeper.launch(plan, agent, options.wait_all)
+    agent.conclude(outcome.problem, options.verbose)
+    return die_like(outcome.status) if outcome.status >= 0 else FAILED

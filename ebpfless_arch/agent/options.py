@@ -1,0 +1,22 @@
+"""What the command line says, as plain data, and the error for what the user has to change."""
+
+from typing import List, NamedTuple, Optional
+
+
+class TraceOptions(NamedTuple):
+    """Options of `ebpfless trace`."""
+
+    command: List[str]
+    policies: List[str]
+    outputs: List[str]
+    format: str
+    events: bool
+    verbose: bool
+    use_filter: bool
+    wait_all: bool
+    uid: Optional[int]
+    gid: Optional[int]
+
+
+class UsageError(Exception):
+    """Something that the user has to change, in one line."""

@@ -1,0 +1,50 @@
+"""JSON lines: one object per event or detection, in the shape of Datadog's messages."""
+
+import json
+from typing import Any, Dict, List, Optional
+
+from ebpfless_arch.agent.outputs import LineFile, Output
+from ebpfless_arch.events.json_form import event_json
+from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.text_form import headline
+from ebpfless_arch.rules.policy import Rule
+
+
+class JsonLines(Output):
+    """Writes to a file. `agent` describes this program and its host."""
+
+    def __init__(self, file: LineFile, agent: Dict[str, Any]) -> None:
+        self._file = file
+        self._agent = agent
+
+    def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
+        """Append one line."""
+        if rule is None:
+            form = event_json(event, headline(event), self._agent, sequence)
+        else:
+            form = event_json(event, rule.description or headline(event), dict(self._agent, **about(rule)), sequence)
+            form["tags"] = rule_tags(rule)
+        self._file.add(json.dumps(form, separators=(",", ":")))
+
+    def flush(self) -> None:
+        """Write out; raises OSError."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write out and close; raises OSError."""
+        self._file.close()
+
+
+def about(rule: Rule) -> Dict[str, Any]:
+    """The agent's part of a detection: the rule and its policy."""
+    found = {"rule_id": rule.id, "policy_name": rule.policy_name}
+    if rule.version:
+        found["rule_version"] = rule.version
+    if rule.policy_version:
+        found["policy_version"] = rule.policy_version
+    return found
+
+
+def rule_tags(rule: Rule) -> List[str]:
+    """All tags of a rule as key:value texts."""
+    return ["%s:%s" % (key, value) for key, value in sorted(rule.tags.items())] + list(rule.product_tags)

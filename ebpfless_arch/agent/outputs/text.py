@@ -1,0 +1,48 @@
+"""Text for people: one line per event or detection."""
+
+from typing import Optional
+
+from ebpfless_arch.agent.outputs import LineFile, Output
+from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.text_form import clock, headline, lineage
+from ebpfless_arch.rules.policy import Rule
+
+_COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36"}
+_ATTACK_TAGS = ("tactic:", "technique:")
+
+
+class Text(Output):
+    """Writes to a file, in colours where asked to."""
+
+    def __init__(self, file: LineFile, colours: bool) -> None:
+        self._file = file
+        self._colours = colours
+
+    def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
+        """Append one line: time, severity, rule, what happened, ATT&CK tags, process and ancestors."""
+        parts = [clock(event.time), "%-8s" % event.type.upper() if rule is None else self._mark(rule)]
+        parts.append(headline(event))
+        user = event.process.user or str(event.process.credentials.uid)
+        parts.append("user=" + user)
+        if rule is not None:
+            parts += [tag for tag in rule.product_tags if tag.startswith(_ATTACK_TAGS)]
+        if event.process.container.id:
+            parts.append("container=" + event.process.container.id[:12])
+        chain = lineage(event.process)
+        if chain:
+            parts.append("ancestors: " + chain)
+        self._file.add("  ".join(parts))
+
+    def _mark(self, rule: Rule) -> str:
+        severity = "%-8s" % rule.severity.upper()
+        if self._colours and rule.severity in _COLOURS:
+            severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
+        return "%s  %s" % (severity, rule.id)
+
+    def flush(self) -> None:
+        """Write out; raises OSError."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write out and close; raises OSError."""
+        self._file.close()

@@ -1,0 +1,174 @@
+"""The model of processes: records of the tracer in, events with their process out."""
+
+import os
+from typing import Callable, Dict, List, Optional, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.containers import Containers
+from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, File, ForkEvent,
+                                        OpenEvent, Process)
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel.procfs import FileStatus
+
+_DELETED = " (deleted)"
+_MEMORY_FILE = "/memfd:"
+_LINEAGE_AT_MOST = 128
+
+
+def make_file(users: Users, path: bytes, status: Optional[FileStatus]) -> File:
+    """A file from its path as /proc shows it and its attributes, if they are known."""
+    text = os.fsdecode(path)
+    deleted = text.endswith(_DELETED) and (status is None or status[3] == 0)
+    if deleted:
+        text = text[:-len(_DELETED)]
+    if deleted and text.startswith(_MEMORY_FILE):
+        file = File(users, "", text[1:])
+    else:
+        file = File(users, text)
+    file.deleted = deleted
+    if status is not None:
+        (file.mode, file.inode, file.device, _, file.uid, file.gid, file.size,
+         file.modification_time, file.change_time) = status
+    return file
+
+
+class Processes:
+    """Every live process that the tracer reports on, with its lineage.
+
+    `outer` is the record of whoever started us: the command's parent in the
+    eyes of rules and readers, who care for neither keeper nor tracer.
+    """
+
+    def __init__(self, users: Users, outer: Optional[Process] = None) -> None:
+        self._users = users
+        self._outer = outer
+        self._containers = Containers()
+        self._live: Dict[int, Process] = {}
+        self._makers: Dict[int, Callable[[Record], Event]] = {
+            records.FORK: self._fork,
+            records.EXEC: self._exec,
+            records.OPEN: self._open,
+            records.EXIT: self._exit,
+            records.BLIND: self._blind_spot,
+        }
+
+    def apply(self, record: Record) -> Event:
+        """Bring the model up to date and return the event that the record stands for."""
+        return self._makers[record[0]](record)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def _get(self, pid: int) -> Process:
+        found = self._live.get(pid)
+        if found is None:
+            found = self._live[pid] = snapshot(self._users, pid, self._containers)
+        return found
+
+    def _fork(self, record: Record) -> Event:
+        _, time, pid, _, ppid = record
+        parent = self._get(ppid) if ppid else None
+        child = parent.fork(pid, time) if parent else Process(self._users, pid, ppid)
+        self._live[pid] = child
+        return ForkEvent(time, child)
+
+    def _exec(self, record: Record) -> Event:
+        (_, time, pid, tid, retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path,
+         interpreter, identity, comm, tty, cgroup) = record
+        before = self._live.get(pid)
+        parent = _shorten(before or self._outer)
+        process = Process(self._users, pid, before.ppid if before else _pid(self._outer), parent)
+        process.tid = tid
+        process.file = make_file(self._users, path, file)
+        if interpreter_path:
+            process.interpreter = make_file(self._users, interpreter_path, interpreter)
+        process.arguments, process.args_truncated = _texts(argv), argv_cut
+        process.envp, process.envs_truncated = _texts(envp), envp_cut
+        process.exec_time = time
+        process.fork_time = before.fork_time if before else time
+        process.is_exec = True
+        event = ExecEvent(time, process, tid, retval, os.fsdecode(argument))
+        if retval < 0:
+            self._attempt(process, before)
+            return event
+        process.credentials = Credentials(*identity)
+        process.comm = os.fsdecode(comm)
+        process.tty_name = procfs.tty_name(tty)
+        process.container, process.cgroup = self._containers.place(cgroup, time)
+        self._live[pid] = process
+        return event
+
+    def _attempt(self, process: Process, before: Optional[Process]) -> None:
+        """An exec that failed has its caller's identity."""
+        if before is not None:
+            for name in ("credentials", "tty_name", "container", "cgroup", "comm"):
+                setattr(process, name, getattr(before, name))
+
+    def _open(self, record: Record) -> Event:
+        _, time, pid, tid, retval, path, argument, flags, mode, status, error = record
+        file = make_file(self._users, path, status)
+        file.error = error
+        return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, os.fsdecode(argument))
+
+    def _exit(self, record: Record) -> Event:
+        _, time, pid, _, cause, code = record
+        process = self._live.pop(pid, None) or Process(self._users, pid, 0)
+        process.exit_time = time
+        return ExitEvent(time, process, cause, code)
+
+    def _blind_spot(self, record: Record) -> Event:
+        _, time, pid, tid, reason = record
+        return BlindSpotEvent(time, self._get(pid), tid, reason)
+
+
+def _texts(words: Tuple[bytes, ...]) -> List[str]:
+    return [os.fsdecode(word) for word in words]
+
+
+def _pid(process: Optional[Process]) -> int:
+    return process.pid if process else 0
+
+
+def _shorten(process: Optional[Process]) -> Optional[Process]:
+    """Bound the lineage of programs that execute themselves again and again: the oldest records go."""
+    record, length = process, 0
+    while record is not None and length < _LINEAGE_AT_MOST:
+        record, length = record.parent, length + 1
+    if record is not None:
+        record.parent = None
+    return process
+
+
+def snapshot(users: Users, pid: int, containers: Containers) -> Process:
+    """A record of a process as /proc shows it now; what cannot be read stays empty."""
+    process = Process(users, pid, 0)
+    try:
+        told = procfs.stat(pid)
+        process.ppid, process.comm = told.ppid, os.fsdecode(told.comm)
+        process.tty_name = procfs.tty_name(told.tty)
+        process.credentials = Credentials(*procfs.identity(pid))
+        process.container, process.cgroup = containers.place(procfs.read(pid, "cgroup", 8192), 0)
+        process.arguments = _texts(tuple(procfs.read(pid, "cmdline", 65536).split(b"\0")[:-1]))
+        process.is_exec = bool(process.arguments)
+        process.file = make_file(users, procfs.link(pid, "exe"), procfs.status_of(pid, "exe"))
+    except (OSError, KeyError, ValueError, IndexError):
+        pass  # a vanished or foreign process: its number is all that is known
+    return process
+
+
+def outer_lineage(users: Users, pid: int) -> Optional[Process]:
+    """Records of the process `pid` and its ancestors from /proc; None for pid 0."""
+    containers = Containers()
+    first: Optional[Process] = None
+    last: Optional[Process] = None
+    seen = set()
+    while pid > 0 and pid not in seen and len(seen) < _LINEAGE_AT_MOST:
+        seen.add(pid)
+        record = snapshot(users, pid, containers)
+        if last is not None:
+            last.parent = record
+        first, last = first or record, record
+        pid = record.ppid
+    return first

@@ -1,0 +1,25 @@
+"""The C library of this process, and errors raised as OSError with advice."""
+
+import ctypes
+import os
+from typing import Any, Dict, Optional
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def function(name: str, *argument_types: Any) -> Any:
+    """The C function `name` returning long, or None where this C library lacks it."""
+    found = getattr(LIBC, name, None)
+    if found is not None:
+        found.argtypes = argument_types
+        found.restype = ctypes.c_long
+    return found
+
+
+def failure(what: str, advice: Dict[int, str], code: Optional[int] = None) -> OSError:
+    """The OSError for the last failed call: what failed, why, and how to mend it where that is known."""
+    number = ctypes.get_errno() if code is None else code
+    text = "%s: %s" % (what, os.strerror(number))
+    if number in advice:
+        text += "; " + advice[number]
+    return OSError(number, text)

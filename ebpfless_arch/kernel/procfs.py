@@ -1,0 +1,245 @@
+"""What /proc tells of a process (proc(5)). Paths and names are bytes; a vanished process raises ProcessLookupError."""
+
+import errno
+import os
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+PROC = b"/proc"
+_READ_AT_MOST = 1 << 20
+_SYMLINKS_AT_MOST = 40
+
+# mode, inode, device, links, uid, gid, size, mtime ns, ctime ns
+FileStatus = Tuple[int, int, int, int, int, int, int, int, int]
+
+
+class Stat(NamedTuple):
+    """Fields of /proc/PID/stat: `tty` is a device number, `start` is in clock ticks since boot."""
+
+    comm: bytes
+    state: str
+    ppid: int
+    group: int
+    session: int
+    tty: int
+    flags: int
+    start: int
+
+
+def _path(pid: int, name: str) -> bytes:
+    return b"%b/%d/%b" % (PROC, pid, name.encode())
+
+
+def _gone(error: OSError) -> OSError:
+    """ENOENT below /proc/PID and ESRCH mean the same: the process is no more."""
+    if error.errno in (errno.ENOENT, errno.ESRCH):
+        return ProcessLookupError(errno.ESRCH, "the process is gone")
+    return error
+
+
+def read(pid: int, name: str, limit: int = _READ_AT_MOST) -> bytes:
+    """Contents of /proc/PID/name, up to `limit` bytes; raises OSError."""
+    try:
+        descriptor = os.open(_path(pid, name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _gone(error)
+    parts: List[bytes] = []
+    left = limit
+    try:
+        while left > 0:
+            part = os.read(descriptor, min(left, 65536))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:
+        raise _gone(error)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
+
+
+def link(pid: int, name: str) -> bytes:
+    """Target of the link /proc/PID/name (exe, cwd, root, fd/N); raises OSError."""
+    try:
+        return os.readlink(_path(pid, name))
+    except OSError as error:
+        raise _gone(error)
+
+
+def status_of(pid: int, name: str) -> FileStatus:
+    """Attributes of the file behind the link /proc/PID/name; raises OSError."""
+    try:
+        return as_status(os.stat(_path(pid, name)))
+    except OSError as error:
+        raise _gone(error)
+
+
+def as_status(found: os.stat_result) -> FileStatus:
+    """A stat result as a plain tuple."""
+    return (found.st_mode, found.st_ino, found.st_dev, found.st_nlink, found.st_uid, found.st_gid,
+            found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def stat(pid: int) -> Stat:
+    """Parse /proc/PID/stat; raises OSError."""
+    text = read(pid, "stat", 4096)
+    opened, closed = text.find(b"("), text.rfind(b")")
+    rest = text[closed + 2:].split()
+    return Stat(text[opened + 1:closed], rest[0].decode(), int(rest[1]), int(rest[2]), int(rest[3]),
+                int(rest[4]), int(rest[6]), int(rest[19]))
+
+
+def status(pid: int) -> Dict[bytes, bytes]:
+    """/proc/PID/status as a table of its lines; raises OSError."""
+    table = {}
+    for line in read(pid, "status", 16384).split(b"\n"):
+        name, _, value = line.partition(b":")
+        table[name] = value.strip()
+    return table
+
+
+def identity(pid: int) -> Tuple[int, ...]:
+    """uid, gid, euid, egid, fsuid, fsgid, auid, effective and permitted capabilities; raises OSError."""
+    table = status(pid)
+    uids = [int(word) for word in table[b"Uid"].split()]
+    gids = [int(word) for word in table[b"Gid"].split()]
+    return (uids[0], gids[0], uids[1], gids[1], uids[3], gids[3], login_id(pid),
+            int(table[b"CapEff"], 16), int(table[b"CapPrm"], 16))
+
+
+def login_id(pid: int) -> int:
+    """Audit user id, 4294967295 where there is none or the kernel has no audit."""
+    try:
+        return int(read(pid, "loginuid", 32) or b"4294967295")
+    except (OSError, ValueError):
+        return 0xFFFFFFFF
+
+
+def group_leader(tid: int) -> Tuple[int, int]:
+    """Process id (thread-group id) and parent's process id of a thread; raises OSError."""
+    table = status(tid)
+    return int(table[b"Tgid"]), int(table[b"PPid"])
+
+
+def is_thread_of(tid: int, pid: int) -> bool:
+    """Whether `tid` is a thread of process `pid`."""
+    return os.path.exists(b"%b/%d/task/%d" % (PROC, pid, tid))
+
+
+def threads(pid: int) -> List[int]:
+    """Ids of the threads of a process; raises OSError."""
+    try:
+        return [int(name) for name in os.listdir(_path(pid, "task"))]
+    except OSError as error:
+        raise _gone(error)
+
+
+def processes() -> List[int]:
+    """Ids of all processes that this /proc shows."""
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
+
+
+def descendants(root: int) -> List[int]:
+    """Ids of all processes below `root`, parents before children."""
+    children: Dict[int, List[int]] = {}
+    for pid in processes():
+        try:
+            children.setdefault(stat(pid).ppid, []).append(pid)
+        except (OSError, ValueError, IndexError):
+            continue
+    found: List[int] = []
+    waiting = [root]
+    while waiting:
+        offspring = children.get(waiting.pop(0), [])
+        found += offspring
+        waiting += offspring
+    return found
+
+
+def boot_time() -> int:
+    """Start of the system in ns since the epoch, 0 where /proc/stat does not tell."""
+    try:
+        with open("/proc/stat", "rb") as lines:
+            for line in lines:
+                if line.startswith(b"btime "):
+                    return int(line.split()[1]) * 10 ** 9
+    except OSError:
+        pass
+    return 0
+
+
+def tty_name(device: int) -> str:
+    """Name of a terminal by its device number (stat's tty): pts0, tty1 ...; "" for none or others."""
+    major, minor = os.major(device), os.minor(device)
+    if 136 <= major <= 143:
+        return "pts%d" % ((major - 136) * 256 + minor)
+    if major == 4:
+        return "tty%d" % minor if minor < 64 else "ttyS%d" % (minor - 64)
+    return "console" if (major, minor) == (5, 1) else ""
+
+
+class View:
+    """The file system as one process sees it: its root, below which symlinks are followed for it.
+
+    The kernel would follow an absolute symlink below /proc/PID/root from *our*
+    root; so the walk is done here, one component at a time.
+    """
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        try:
+            self._root = os.open(_path(tid, "root"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _gone(error)
+
+    def close(self) -> None:
+        """Give the descriptor of the root back."""
+        os.close(self._root)
+
+    def resolve(self, path: bytes, follow_last: bool = True) -> bytes:
+        """An absolute path without symlinks, `.` and `..`; what does not exist stays as it is written."""
+        done: List[bytes] = []
+        waiting = [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+        followed = 0
+        exists = True
+        while waiting:
+            part = waiting.pop()
+            if part == b"..":
+                done = done[:-1]
+                continue
+            done.append(part)
+            if not exists or (not waiting and not follow_last):
+                continue
+            target = self._target(done)
+            if target is None:
+                continue
+            exists = target != b"?" and followed < _SYMLINKS_AT_MOST
+            if not exists:
+                continue
+            followed += 1
+            if target.startswith(b"/"):
+                done = []
+            else:
+                done.pop()
+            waiting += [piece for piece in reversed(target.split(b"/")) if piece not in (b"", b".")]
+        return b"/" + b"/".join(done)
+
+    def status(self, path: bytes) -> Optional[FileStatus]:
+        """Attributes of a resolved path, None where it cannot be looked at."""
+        try:
+            return as_status(os.lstat(path.lstrip(b"/") or b".", dir_fd=self._root))
+        except OSError:
+            return None
+
+    def _target(self, parts: List[bytes]) -> Optional[bytes]:
+        """Target of a symlink, None for anything else, b"?" where nothing is there."""
+        if parts[0] == b"proc" and len(parts) == 2:
+            # These two speak of whoever reads them.
+            if parts[1] == b"self":
+                return b"%d" % self.tid
+            if parts[1] == b"thread-self":
+                return b"%d/task/%d" % (self.tid, self.tid)
+        try:
+            return os.readlink(b"/".join(parts), dir_fd=self._root)
+        except OSError as error:
+            return None if error.errno == errno.EINVAL else b"?"

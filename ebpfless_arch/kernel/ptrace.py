@@ -1,0 +1,157 @@
+"""ptrace(2) and wait status words. Every function raises OSError (ProcessLookupError when the tracee is gone)."""
+
+import ctypes
+import errno
+import struct
+from typing import NamedTuple, Tuple
+
+from ebpfless_arch.kernel.libc import failure, function
+
+# Requests (include/uapi/linux/ptrace.h).
+PEEKDATA = 2
+CONT = 7
+GETREGS = 12
+SETREGS = 13
+DETACH = 17
+SYSCALL = 24
+SETOPTIONS = 0x4200
+GETEVENTMSG = 0x4201
+GETREGSET = 0x4204
+SETREGSET = 0x4205
+SEIZE = 0x4206
+INTERRUPT = 0x4207
+LISTEN = 0x4208
+GET_SYSCALL_INFO = 0x420E
+
+O_TRACESYSGOOD = 0x01
+O_TRACEFORK = 0x02
+O_TRACEVFORK = 0x04
+O_TRACECLONE = 0x08
+O_TRACEEXEC = 0x10
+O_TRACESECCOMP = 0x80
+O_EXITKILL = 0x100000
+
+EVENT_FORK = 1
+EVENT_VFORK = 2
+EVENT_CLONE = 3
+EVENT_EXEC = 4
+EVENT_SECCOMP = 7
+EVENT_STOP = 128
+
+WALL = 0x40000000
+
+# What GET_SYSCALL_INFO says a stop is.
+INFO_NONE, INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = range(4)
+
+_ADVICE = {
+    errno.EPERM: "ptrace is not permitted here: in a container add --cap-add SYS_PTRACE (or a seccomp profile that "
+                 "permits ptrace); on a host see /proc/sys/kernel/yama/ptrace_scope",
+    errno.ENOSYS: "this kernel has no ptrace, or a seccomp profile hides it",
+}
+
+_ptrace = function("ptrace", ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+
+# struct ptrace_syscall_info: op, arch, ip, sp, then nr and args (entry, seccomp) and ret_data (seccomp), or rval (exit).
+_INFO = struct.Struct("=B3xIQQ7QI")
+_INFO_RESULT = struct.Struct("=q")
+_INFO_RESULT_OFFSET = 24
+
+
+class SyscallInfo(NamedTuple):
+    """A call as the kernel describes it; for exit stops only `kind`, `arch` and `result` are set."""
+
+    kind: int
+    arch: int
+    number: int
+    arguments: Tuple[int, ...]
+    data: int
+    result: int
+
+
+def _request(name: str, request: int, tid: int, address: int, data: int) -> int:
+    result: int = _ptrace(request, tid, address, data)
+    if result == -1:
+        raise failure("ptrace(%s) of %d" % (name, tid), _ADVICE)
+    return result
+
+
+def seize(tid: int, options: int) -> None:
+    """Become the tracer of a thread without stopping it (PTRACE_SEIZE, Linux 3.4)."""
+    _request("SEIZE", SEIZE, tid, 0, options)
+
+
+def set_options(tid: int, options: int) -> None:
+    """Change the options of a stopped tracee; raises OSError (EINVAL) when the kernel does not know one."""
+    _request("SETOPTIONS", SETOPTIONS, tid, 0, options)
+
+
+def interrupt(tid: int) -> None:
+    """Make a seized thread stop (EVENT_STOP)."""
+    _request("INTERRUPT", INTERRUPT, tid, 0, 0)
+
+
+def resume(request: int, tid: int, signal: int) -> None:
+    """Let a stopped thread go on: request is CONT or SYSCALL, signal is delivered unless 0."""
+    if _ptrace(request, tid, 0, signal) == -1:
+        raise failure("ptrace(%s) of %d" % ("CONT" if request == CONT else "SYSCALL", tid), _ADVICE)
+
+
+def listen(tid: int) -> None:
+    """Leave a thread in its group-stop, but learn when it continues (PTRACE_LISTEN)."""
+    _request("LISTEN", LISTEN, tid, 0, 0)
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """Stop being the tracer of a stopped thread; it goes on with the signal, if any."""
+    _request("DETACH", DETACH, tid, 0, signal)
+
+
+def event_message(tid: int) -> int:
+    """What belongs to a PTRACE_EVENT stop: the child's id, the former thread id, the filter's data."""
+    message = ctypes.c_ulong(0)
+    _request("GETEVENTMSG", GETEVENTMSG, tid, 0, ctypes.addressof(message))
+    return message.value
+
+
+def peek(tid: int, address: int) -> bytes:
+    """One word of a stopped thread's memory; raises OSError (EIO, EFAULT) where it cannot be read."""
+    ctypes.set_errno(0)
+    word = _ptrace(PEEKDATA, tid, address, 0)
+    if word == -1 and ctypes.get_errno():
+        raise failure("ptrace(PEEKDATA) of %d" % tid, _ADVICE)
+    return struct.pack("=l", word)
+
+
+class Registers:
+    """The general registers of a stopped thread, as native words: read, change, write."""
+
+    def __init__(self, count: int) -> None:
+        self.words = (ctypes.c_ulong * count)()
+        self._address = ctypes.addressof(self.words)
+
+    def read(self, tid: int) -> None:
+        """Fill `words` (PTRACE_GETREGS: always the native layout, also for 32-bit programs)."""
+        _request("GETREGS", GETREGS, tid, 0, self._address)
+
+    def write(self, tid: int) -> None:
+        """Set the thread's registers to `words`."""
+        _request("SETREGS", SETREGS, tid, 0, self._address)
+
+
+class InfoReader:
+    """PTRACE_GET_SYSCALL_INFO (Linux 5.3) into one buffer that is used again and again."""
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(_INFO.size)
+        self._address = ctypes.addressof(self._buffer)
+
+    def read(self, tid: int) -> SyscallInfo:
+        """Describe the stop of the thread; raises OSError (EIO) on older kernels."""
+        if _ptrace(GET_SYSCALL_INFO, tid, _INFO.size, self._address) == -1:
+            raise failure("ptrace(GET_SYSCALL_INFO) of %d" % tid, _ADVICE)
+        fields = _INFO.unpack_from(self._buffer)
+        kind = fields[0]
+        if kind == INFO_EXIT:
+            result = _INFO_RESULT.unpack_from(self._buffer, _INFO_RESULT_OFFSET)[0]
+            return SyscallInfo(kind, fields[1], -1, (), 0, result)
+        return SyscallInfo(kind, fields[1], fields[4], fields[5:11], fields[11], 0)

@@ -1,0 +1,1 @@
+"""Floor 4: stops in, records out. Knows ptrace, not rules."""

@@ -1,0 +1,356 @@
+"""The stop state machine: wait, read, decide, resume, and only then hand the record over.
+
+What differs between kernels and modes is data in it, not another machine:
+`Features.entry_after_seccomp` (the order of stops before 4.8), whether a
+filter chooses the stops or every call stops, wrapped or seized later.
+A tracee may vanish at any moment; that is no error, and `_handle` is the one
+place that knows it.
+"""
+
+import errno
+import os
+import signal
+import traceback
+from typing import Callable, Dict, Optional, Sequence, Set, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import procfs, ptrace
+from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer.pipe import Writer
+from ebpfless_arch.tracer.stops import Call, Machine, Stop
+from ebpfless_arch.tracer.syscalls import GUARD, Row
+
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+_STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+_PATIENCE_SECONDS = 0.05
+
+
+class Tracee:
+    """One thread under trace. `pid` is its process; `pending` the call whose result we wait for."""
+
+    __slots__ = ("tid", "pid", "pending", "in_call", "skip_entry", "adopted")
+
+    def __init__(self, tid: int, pid: int) -> None:
+        self.tid = tid
+        self.pid = pid
+        self.pending: Optional[decode.Pending] = None
+        self.in_call = False
+        self.skip_entry = False
+        self.adopted = False
+
+
+class Engine:
+    """Traces a tree of processes until the last one is gone."""
+
+    def __init__(self, machine: Machine, interest: Interest, writer: Writer, filtered: bool, keeper: int) -> None:
+        self._machine = machine
+        self._writer = writer
+        self._interest = interest
+        self._request = ptrace.CONT if filtered else ptrace.SYSCALL
+        self._filtered = filtered
+        self._keeper = keeper
+        self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(interest)) for abi in machine.abis}
+        self._tracees: Dict[int, Tracee] = {}
+        self._threaded: Set[int] = set()
+        self._foreign: Set[int] = set()
+        self._main = 0
+        self._launched = True
+        self._main_stopped = False
+        self._faults = 0
+        self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
+            ptrace.EVENT_FORK: self._on_new_process,
+            ptrace.EVENT_VFORK: self._on_new_process,
+            ptrace.EVENT_CLONE: self._on_clone,
+            ptrace.EVENT_EXEC: self._on_exec,
+            ptrace.EVENT_SECCOMP: self._on_seccomp,
+            ptrace.EVENT_STOP: self._on_event_stop,
+        }
+
+    # --- what the outside calls ---------------------------------------------
+
+    def seize(self, tid: int, pid: int) -> None:
+        """Begin to trace a running thread; raises OSError."""
+        ptrace.seize(tid, self._options())
+        self._tracees[tid] = Tracee(tid, pid)
+        if not self._filtered:
+            ptrace.interrupt(tid)
+
+    def seize_command(self, pid: int) -> None:
+        """Begin to trace the child that will become the command; its doings count from its first exec on."""
+        self._main = pid
+        self._launched = False
+        self.seize(pid, pid)
+
+    def take_over(self, pids: Sequence[int], main: int) -> int:
+        """Seize every thread of these processes, whose tracer has died; returns how many threads it has now."""
+        self._main = main
+        for pid in pids:
+            try:
+                for tid in procfs.threads(pid):
+                    if tid not in self._tracees:
+                        self.seize(tid, pid)
+            except ProcessLookupError:
+                continue
+        return len(self._tracees)
+
+    def run(self) -> None:
+        """Trace until there is nothing left to trace."""
+        while True:
+            try:
+                tid, status = self._wait()
+            except ChildProcessError:
+                break
+            self._handle(tid, status)
+        self._emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
+
+    # --- the loop -------------------------------------------------------------
+
+    def _wait(self) -> Tuple[int, int]:
+        """The next thread with news, and its status; writes records out while there is none."""
+        found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
+        if found[0]:
+            return found
+        while not self._writer.flush():
+            self._writer.wait(_PATIENCE_SECONDS)
+            found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
+            if found[0]:
+                return found
+        return os.waitpid(-1, ptrace.WALL)
+
+    def _handle(self, tid: int, status: int) -> None:
+        """One status: whatever happens in here, a stopped thread goes on."""
+        if not os.WIFSTOPPED(status):
+            self._on_end(tid, status)
+            return
+        tracee = self._tracees.get(tid) or self._adopt(tid)
+        stop = Stop(self._machine, tid, tracee.pid)
+        try:
+            self._dispatch(stop, tracee, status)
+        except ProcessLookupError:
+            self._release(stop, tracee, status)
+        except Exception:  # fail-open: an error of ours must never hold a program
+            self._release(stop, tracee, status)
+            self._faults += 1
+            self._emit((records.FAULT, decode.now(), tracee.pid, tid, traceback.format_exc()))
+
+    def _release(self, stop: Stop, tracee: Tracee, status: int) -> None:
+        """Resume a stop whose handling failed, unless that was done already or the thread is gone."""
+        if stop.resumed:
+            return
+        tracee.pending = None
+        plain = status >> 16 == 0 and os.WSTOPSIG(status) != _SYSCALL_STOP
+        try:
+            stop.resume(self._request, os.WSTOPSIG(status) if plain else 0)
+        except ProcessLookupError:
+            pass
+
+    def _dispatch(self, stop: Stop, tracee: Tracee, status: int) -> None:
+        event = status >> 16
+        number = os.WSTOPSIG(status)
+        if event:
+            self._stops[event](stop, tracee, number)
+        elif number == _SYSCALL_STOP:
+            self._on_syscall(stop, tracee)
+        else:
+            stop.resume(self._request, number)
+
+    # --- stops ----------------------------------------------------------------
+
+    def _on_seccomp(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        call = stop.seccomp_call()
+        if not self._on_entry(stop, tracee, call):
+            stop.resume(ptrace.CONT)
+            return
+        tracee.in_call = True
+        tracee.skip_entry = self._machine.features.entry_after_seccomp
+        stop.resume(ptrace.SYSCALL)
+
+    def _on_syscall(self, stop: Stop, tracee: Tracee) -> None:
+        if tracee.skip_entry:
+            tracee.skip_entry = False
+            stop.resume(ptrace.SYSCALL)
+            return
+        entry, call, result = stop.syscall_stop(not tracee.in_call)
+        tracee.in_call = entry
+        if entry:
+            if not self._filtered:
+                self._on_entry(stop, tracee, call)
+            stop.resume(ptrace.SYSCALL)
+            return
+        record = self._result(stop, tracee, result)
+        stop.resume(self._request)
+        if record is not None:
+            self._emit(record)
+
+    def _on_entry(self, stop: Stop, tracee: Tracee, call: Call) -> bool:
+        """Look at a call before it runs; True when its result is needed."""
+        if call.abi is None:
+            self._report_foreign(stop, call)
+            return False
+        row = self._tables[call.abi.name].get(call.number)
+        if row is None or row.mask and not call.arguments[0] & row.mask:
+            return False
+        if row.event == GUARD:
+            self._disarm(stop, call, row)
+            return False
+        tracee.pending = decode.begin(stop, row, call)
+        return row.result
+
+    def _result(self, stop: Stop, tracee: Tracee, result: int) -> Optional[Record]:
+        """What a finished call amounts to, None for those that nobody wants to know."""
+        pending, tracee.pending = tracee.pending, None
+        if pending is None:
+            return None
+        if result < 0 and not self._interest.failures and result not in (-errno.EACCES, -errno.EPERM):
+            return None
+        if pending.row.event == "exec":
+            # A success was reported at the EXEC stop and left nothing pending.
+            return decode.fail_exec(stop, pending, result)
+        return decode.finish_open(stop, pending, result)
+
+    def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        tracee = self._after_exec(stop.tid, stop.message())
+        stop.pid = tracee.pid
+        pending, tracee.pending = tracee.pending, None
+        tracee.skip_entry = False
+        tracee.in_call = not self._filtered
+        try:
+            if pending is not None and pending.row.event == "exec":
+                record = decode.finish_exec(stop, pending)
+            else:
+                record = decode.plain_exec(stop)
+        finally:
+            if tracee.pid == self._main:
+                self._launched = True
+        stop.resume(self._request)
+        self._emit(record)
+
+    def _after_exec(self, tid: int, former: int) -> Tracee:
+        """The thread that exec'ed has the leader's id now, and the other threads are gone (ptrace(2), "execve")."""
+        tracee = self._tracees[tid]
+        if former != tid and former in self._tracees:
+            tracee = self._tracees.pop(former)
+            tracee.tid = tracee.pid = tid
+            self._tracees[tid] = tracee
+        if tid in self._threaded:
+            self._threaded.discard(tid)
+            for other in [each.tid for each in self._tracees.values() if each.pid == tid and each.tid != tid]:
+                del self._tracees[other]
+        self._foreign.discard(tid)
+        return tracee
+
+    def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        child = stop.message()
+        stop.resume(self._request)
+        self._add_process(child, tracee.pid)
+
+    def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        child = stop.message()
+        thread = procfs.is_thread_of(child, tracee.pid)
+        stop.resume(self._request)
+        if not thread:
+            self._add_process(child, tracee.pid)
+            return
+        self._threaded.add(tracee.pid)
+        known = self._tracees.get(child)
+        if known is None or not known.adopted:
+            self._tracees[child] = Tracee(child, tracee.pid)
+        else:
+            known.adopted = False
+
+    def _add_process(self, child: int, parent: int) -> None:
+        known = self._tracees.get(child)
+        if known is not None and known.adopted:
+            known.adopted = False
+            return
+        self._tracees[child] = Tracee(child, child)
+        self._emit((records.FORK, decode.now(), child, child, parent))
+
+    def _on_event_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        if number not in _STOP_SIGNALS:
+            stop.resume(self._request)
+            self._wake_keeper(stop.tid)
+            return
+        stop.listen()
+        self._main_stopped = self._main_stopped or stop.tid == self._main
+        self._report_state(stop.tid, records.STOPPED, number)
+
+    # --- ends and beginnings --------------------------------------------------
+
+    def _adopt(self, tid: int) -> Tracee:
+        """A thread stops whose parent's event has not come yet, or never will."""
+        try:
+            pid, parent = procfs.group_leader(tid)
+        except (OSError, KeyError, ValueError):
+            pid, parent = tid, 0
+        tracee = Tracee(tid, pid)
+        tracee.adopted = True
+        self._tracees[tid] = tracee
+        if pid == tid:
+            self._emit((records.FORK, decode.now(), pid, tid, parent))
+        else:
+            self._threaded.add(pid)
+        return tracee
+
+    def _on_end(self, tid: int, status: int) -> None:
+        tracee = self._tracees.pop(tid, None)
+        if tracee is None or tracee.pid != tid:
+            return
+        self._threaded.discard(tid)
+        self._foreign.discard(tid)
+        if os.WIFEXITED(status):
+            cause, code = 0, os.WEXITSTATUS(status)
+        else:
+            cause, code = (1 if os.WCOREDUMP(status) else 2), os.WTERMSIG(status)
+        self._emit((records.EXIT, decode.now(), tid, tid, cause, code))
+        self._report_state(tid, records.ENDED, (status, len(self._tracees)))
+
+    # --- reports ----------------------------------------------------------------
+
+    def _report_state(self, pid: int, word: int, value: object) -> None:
+        """Tell the keeper what became of the command itself."""
+        if pid == self._main:
+            self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
+
+    def _wake_keeper(self, pid: int) -> None:
+        """The keeper stops itself with the command; only we see when the command goes on."""
+        if pid == self._main and self._main_stopped:
+            self._main_stopped = False
+            try:
+                os.kill(self._keeper, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
+    def _emit(self, record: Record) -> None:
+        """Hand a record over; what the child does before it is the command is our own business."""
+        if self._launched or record[2] != self._main:
+            self._writer.put(record)
+
+    def _report_foreign(self, stop: Stop, call: Call) -> None:
+        if stop.pid not in self._foreign:
+            self._foreign.add(stop.pid)
+            self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
+                        "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
+                        % (call.number & 0xFFFFFFFF)))
+
+    def _disarm(self, stop: Stop, call: Call, row: Row) -> None:
+        """Take CLONE_UNTRACED away, so that the child keeps its tracer: with the filter but without a tracer,
+        each filtered call would fail with ENOSYS."""
+        abi = call.abi
+        assert abi is not None
+        if row.kinds[0] == syscalls.CLONE_FLAGS:
+            stop.set_argument(abi, 0, call.arguments[0] & ~syscalls.CLONE_UNTRACED)
+        else:
+            flags = int.from_bytes(stop.read(call.arguments[0], 8), "little")
+            if not flags & syscalls.CLONE_UNTRACED:
+                return
+            stop.write(call.arguments[0], (flags & ~syscalls.CLONE_UNTRACED).to_bytes(8, "little"))
+        self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
+                    "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away"))
+
+    def _options(self) -> int:
+        options = (ptrace.O_TRACESYSGOOD | ptrace.O_TRACEFORK | ptrace.O_TRACEVFORK
+                   | ptrace.O_TRACECLONE | ptrace.O_TRACEEXEC)
+        return options | ptrace.O_TRACESECCOMP if self._filtered else options

@@ -1,0 +1,282 @@
+"""The keeper: the process that the user started. It owns signals, exit status, reaping, rules and output.
+
+It holds no ptrace link while all is well: the tracer is its child, the command
+is the tracer's. When the tracer is killed, the keeper starts another at once,
+which seizes every process again.
+"""
+
+import os
+import resource
+import select
+import signal
+import sys
+from typing import Callable, List, NamedTuple, Optional, Sequence
+
+from ebpfless_arch.abi import Abi
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import process, procfs, signals
+from ebpfless_arch.tracer import decode, launch, pipe
+from ebpfless_arch.tracer.launch import Plan
+
+_NO_STATUS = -1
+_TAKE_OVERS_AT_MOST = 1000
+
+
+class Outcome(NamedTuple):
+    """How it ended: the command's wait status, or -1 and the problem that kept it from starting."""
+
+    status: int
+    problem: str
+
+
+class Receiver:
+    """What the keeper hands records to; subclassed by the agent."""
+
+    def receive(self, record: Record) -> None:
+        """Take one record."""
+
+    def idle(self) -> None:
+        """Nothing is waiting: a moment to write out."""
+
+    def close(self) -> None:
+        """No record will follow."""
+
+
+class Keeper:
+    """Runs one command under a tracer."""
+
+    def __init__(self, abis: Sequence[Abi]) -> None:
+        self._abis = abis
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
+        self._inherited = _open_descriptors()
+        self._signals = signals.open_signals(signals.catchable())
+        self._reader: Optional[pipe.Reader] = None
+        self._plan: Optional[Plan] = None
+        self._receiver = Receiver()
+        self._held: List[signals.Received] = []
+        self._tracer = 0
+        self._main = 0
+        self._status = _NO_STATUS
+        self._problem = ""
+        self._done = False
+        self._left = 0
+        self._wait_all = False
+        self._take_overs = 0
+        self._orders = -1
+        self._start_tracer()
+
+    def launch(self, plan: Plan, receiver: Receiver, wait_all: bool = False) -> Outcome:
+        """Run the plan's command to its end, handing every record to the receiver.
+
+        Processes that outlive the command stay traced by a keeper in the background.
+        """
+        self._plan = plan
+        self._receiver = receiver
+        self._wait_all = wait_all
+        launch.send_plan(self._orders, plan)
+        self._let_go()
+        self._watch()
+        return Outcome(self._status, self._problem)
+
+    def abandon(self) -> None:
+        """Send the waiting tracer home: there will be no command."""
+        os.close(self._orders)
+        os.waitpid(self._tracer, 0)
+
+    # --- processes ---------------------------------------------------------------
+
+    def _start_tracer(self) -> None:
+        """Fork the tracer early, while this process is small: what it loads later, the tracer never has."""
+        process.become_subreaper()
+        orders = os.pipe()
+        self._orders = orders[1]
+        self._fork(lambda output: launch.run_tracer(self._abis, orders[0], output, self._inherited,
+                                                    list(self._mask)), [self._orders])
+        os.close(orders[0])
+
+    def _fork(self, work: Callable[[int], None], unwanted: Sequence[int]) -> None:
+        """Run `work` in a child with the writing end of a new record pipe, whose reading end is ours."""
+        ends = pipe.make_pipe()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                for descriptor in [ends[0], self._signals] + list(unwanted):
+                    os.close(descriptor)
+                work(ends[1])
+                status = 0
+            except Exception:  # the tracer's last words; the keeper then takes over
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(status)
+        os.close(ends[1])
+        self._tracer = child
+        self._pipe = ends[0]
+        self._reader = pipe.Reader(ends[0])
+
+    def _let_go(self) -> None:
+        """Keep neither the command's streams nor inherited descriptors: who waits for their end must get it."""
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for descriptor in (0, 1):
+            os.dup2(nothing, descriptor)
+        os.close(nothing)
+        for descriptor in self._inherited:
+            os.close(descriptor)
+
+    # --- the loop ------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        poll.register(self._pipe, select.POLLIN)
+        while not self._finished():
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if self._pipe in ready:
+                old = self._pipe
+                self._read_records()
+                if self._pipe != old:
+                    poll.unregister(old)
+                    os.close(old)
+                    poll.register(self._pipe, select.POLLIN)
+            if self._signals in ready:
+                for received in signals.read_signals(self._signals):
+                    self._on_signal(received)
+        self._receiver.close()
+
+    def _finished(self) -> bool:
+        if self._done:
+            return True
+        if self._status == _NO_STATUS or not self._left or self._wait_all:
+            return False
+        return self._stay_in_background()
+
+    def _stay_in_background(self) -> bool:
+        """The command has ended, others live on: a copy of this process keeps watching them; True in the original."""
+        self._wait_all = True
+        self._receiver.idle()
+        if os.fork():
+            return True
+        self._tracer = 0
+        self._watch()
+        os._exit(0)
+
+    def _read_records(self) -> None:
+        assert self._reader is not None
+        try:
+            found = self._reader.read()
+        except EOFError:
+            self._on_silence()
+            return
+        for record in found:
+            if record[0] == records.STATE:
+                self._on_state(record)
+            else:
+                self._receiver.receive(record)
+        self._receiver.idle()
+
+    def _on_state(self, record: Record) -> None:
+        pid, word, value = record[2], record[4], record[5]
+        if word == records.STARTED:
+            self._main = pid
+            held, self._held = self._held, []
+            for received in held:
+                self._forward(received)
+        elif word == records.ENDED:
+            self._status, self._left = value
+        elif word == records.STOPPED:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif word == records.FAILED:
+            self._problem = value
+            self._done = self._main == 0
+        elif word == records.DONE:
+            self._done = True
+
+    def _on_silence(self) -> None:
+        """The pipe has closed; without a farewell that means that the tracer is dead."""
+        if not self._done and not self._take_over():
+            self._done = True
+
+    def _take_over(self) -> bool:
+        """Start another tracer for what is left of the command's processes; False when nothing is left."""
+        since = decode.now()
+        self._await_tracer()
+        pids = procfs.descendants(os.getpid())
+        self._take_overs += 1
+        if not pids or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
+            return False
+        plan, main, old = self._plan, self._main, self._pipe
+        self._fork(lambda output: launch.take_over(self._abis, plan, output, pids, main, since), [old])
+        return True
+
+    def _await_tracer(self) -> None:
+        """Its pipe closes a little before its children become ours."""
+        if self._tracer:
+            try:
+                os.waitpid(self._tracer, 0)
+            except ChildProcessError:
+                pass
+        self._reap()
+
+    # --- signals ---------------------------------------------------------------------
+
+    def _on_signal(self, received: signals.Received) -> None:
+        if received.number == signal.SIGCHLD:
+            self._reap()
+        elif received.code > 0 or received.sender == self._tracer:
+            pass  # the terminal has sent it to the command as well; the tracer only wakes us
+        elif not self._main:
+            self._held.append(received)
+        else:
+            self._forward(received)
+
+    def _forward(self, received: signals.Received) -> None:
+        try:
+            signals.send(self._main, received)
+        except ProcessLookupError:
+            pass
+
+    def _reap(self) -> None:
+        """Take leave of children: the tracer, and orphans that have become ours."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._tracer:
+                self._tracer = 0
+            elif pid == self._main:
+                self._status = status
+
+
+def _open_descriptors() -> List[int]:
+    """Descriptors above 2 that we were started with: the command's, not ours."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue  # that was the listing itself
+        if int(name) > 2 and os.get_inheritable(int(name)):
+            found.append(int(name))
+    return found
+
+
+def die_like(status: int) -> int:
+    """The exit status for a wait status; a process killed by a signal is followed in the same way.
+
+    As PID 1, which no signal of its own ends, 128 + signal is returned instead.
+    """
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    number = os.WTERMSIG(status)
+    if os.getpid() != 1:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        os.kill(os.getpid(), number)
+    return 128 + number
+

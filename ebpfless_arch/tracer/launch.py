@@ -1,0 +1,203 @@
+"""The tracer process, and the child of it that becomes the command (wrap mode)."""
+
+import errno
+import marshal
+import os
+import signal
+import stat
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+from ebpfless_arch.abi import Abi
+from ebpfless_arch.events import records
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.kernel import features, process, seccomp
+from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer.engine import Engine
+from ebpfless_arch.tracer.pipe import Writer
+from ebpfless_arch.tracer.stops import Machine
+
+FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
+
+_DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
+_SHELL = b"/bin/sh"
+_DRAIN_SECONDS = 30.0
+# Python ignores these two from its start on; the command must not inherit that.
+_RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+class Plan(NamedTuple):
+    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`)."""
+
+    command: List[bytes]
+    events: List[str]
+    failures: bool
+    use_filter: bool
+    uid: Optional[int]
+    gid: Optional[int]
+    keeper: int
+
+    def interest(self) -> Interest:
+        """The plan's interest."""
+        return Interest(frozenset(self.events), self.failures)
+
+
+def send_plan(descriptor: int, plan: Plan) -> None:
+    """Hand the plan to a waiting tracer."""
+    os.write(descriptor, marshal.dumps(tuple(plan)))
+    os.close(descriptor)
+
+
+def _receive_plan(descriptor: int) -> Optional[Plan]:
+    parts = []
+    while True:
+        part = os.read(descriptor, 65536)
+        if not part:
+            break
+        parts.append(part)
+    os.close(descriptor)
+    data = b"".join(parts)
+    return Plan(*marshal.loads(data)) if data else None
+
+
+def run_tracer(abis: Sequence[Abi], orders: int, output: int, inherited: List[int], mask: Sequence[int]) -> None:
+    """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
+    found = features.probe(abis[0])
+    plan = _receive_plan(orders)
+    if plan is None:
+        return
+    writer = Writer(output)
+    if not found.ptrace:
+        _fail(writer, found.problem or "ptrace does not work here")
+        return
+    engine, program = make_engine(abis, found, plan, writer)
+    go = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go[1])
+        _become(plan, go[0], program, mask)
+    os.close(go[0])
+    step_aside(inherited)
+    try:
+        engine.seize_command(child)
+    except OSError as error:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        _fail(writer, str(error.strerror))
+        return
+    writer.put((records.STATE, decode.now(), child, child, records.STARTED, found.filters_need_no_new_privs))
+    writer.flush()
+    os.write(go[1], b"g")
+    os.close(go[1])
+    engine.run()
+    writer.drain(_DRAIN_SECONDS)
+
+
+def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, writer: Writer) -> Tuple[Engine, bytes]:
+    """The engine for a plan and the filter that goes with it (b"" where there is none)."""
+    filtered = plan.use_filter and found.filters
+    program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
+    return Engine(Machine(abis, found), plan.interest(), writer, filtered, plan.keeper), program
+
+
+def step_aside(inherited: Sequence[int]) -> None:
+    """Leave the terminal's process group and everybody's streams and descriptors: none of them are ours."""
+    os.setpgid(0, 0)
+    process.set_name(b"ebpfless-tracer")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    if nothing > 2:
+        os.close(nothing)
+    for descriptor in inherited:
+        os.close(descriptor)
+
+
+def _fail(writer: Writer, text: str) -> None:
+    writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
+    writer.drain(_DRAIN_SECONDS)
+
+
+# --- the child ------------------------------------------------------------------
+
+def _become(plan: Plan, go: int, program: bytes, mask: Sequence[int]) -> None:
+    """In the child: wait until it is seized, then turn into the command. Never returns."""
+    status = FAILED
+    try:
+        if os.read(go, 1):
+            for number in _RESET_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if program:
+                seccomp.install(program)
+            process.change_identity(plan.uid, plan.gid)
+            status = _execute(plan.command)
+    except OSError as error:
+        _complain(str(error.strerror or error))
+    finally:
+        os._exit(status)
+
+
+def _execute(command: List[bytes]) -> int:
+    """Replace this process as execvp(3) would; returns the exit status that tells why that failed."""
+    name = command[0]
+    problem = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for candidate in _candidates(name):
+        try:
+            _exec_file(candidate, command)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR) or b"/" in name:
+                problem = error
+    shown = os.fsdecode(name)
+    if problem.errno in (errno.ENOENT, errno.ENOTDIR):
+        hint = "" if b"/" in name else "; it is in no directory of PATH"
+        _complain("cannot run '%s': %s%s" % (shown, os.strerror(problem.errno), hint))
+        return NOT_FOUND
+    directory = "it is a directory" if os.path.isdir(name) else os.strerror(problem.errno or 0)
+    _complain("cannot run '%s': %s" % (shown, directory))
+    return NOT_EXECUTABLE
+
+
+def _exec_file(path: bytes, command: List[bytes]) -> None:
+    try:
+        os.execve(path, command, os.environb)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    os.execve(_SHELL, [_SHELL, path] + command[1:], os.environb)
+
+
+def _candidates(name: bytes) -> List[bytes]:
+    """Where the command may be; directories of PATH that lack it cost no failing execve."""
+    if b"/" in name:
+        return [name]
+    places = os.environb.get(b"PATH", _DEFAULT_PATH).split(b":")
+    paths = [os.path.join(place or b".", name) for place in places]
+    return [path for path in paths if _is_file(path)]
+
+
+def _is_file(path: bytes) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        return error.errno == errno.EACCES
+
+
+def _complain(text: str) -> None:
+    os.write(2, os.fsencode("ebpfless: " + text + "\n"))
+
+
+def take_over(abis: Sequence[Abi], plan: Plan, output: int, pids: Sequence[int], main: int, since: int) -> None:
+    """A new tracer process: seize what a dead one left behind and trace on. `since` is when that was noticed."""
+    step_aside([])
+    writer = Writer(output)
+    engine, _ = make_engine(abis, features.probe(abis[0]), plan, writer)
+    try:
+        count = engine.take_over(pids, main)
+    except OSError as error:
+        _fail(writer, "the tracer was killed, and its processes cannot be traced again: %s" % error.strerror)
+        return
+    gap: Any = decode.now() - since
+    writer.put((records.BLIND, decode.now(), main, main,
+                "the tracer was killed; %d threads are traced again after %.1f ms" % (count, gap / 1e6)))
+    engine.run()
+    writer.drain(_DRAIN_SECONDS)

@@ -1,0 +1,134 @@
+"""Records on their way from the tracer to the keeper: batches, marshalled, each with its length in front."""
+
+import collections
+import fcntl
+import marshal
+import os
+import select
+import struct
+import time
+from typing import Deque, List
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+
+_LENGTH = struct.Struct("=I")
+_BATCH = 64
+_PIPE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
+
+
+def make_pipe() -> List[int]:
+    """A pipe [read end, write end], both non-blocking and as roomy as the host allows up to 1 MiB."""
+    ends = list(os.pipe())
+    for end in ends:
+        os.set_blocking(end, False)
+    try:
+        fcntl.fcntl(ends[1], _F_SETPIPE_SZ, _PIPE_BYTES)
+    except OSError:
+        pass  # kernels before 2.6.35 and users above their share keep the usual 64 KiB
+    return ends
+
+
+class Writer:
+    """The tracer's end. Never blocks: what the pipe does not take waits in memory, up to `room` bytes;
+    beyond that, records are dropped and counted, and the count follows as soon as there is room."""
+
+    def __init__(self, descriptor: int, room: int = 2 << 20) -> None:
+        self._descriptor = descriptor
+        self._batch: List[Record] = []
+        self._waiting: Deque[bytes] = collections.deque()
+        self._waiting_bytes = 0
+        self._room = room
+        self._lost = 0
+        self._broken = False
+
+    def put(self, record: Record) -> None:
+        """Add a record to the batch."""
+        self._batch.append(record)
+        if len(self._batch) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> bool:
+        """Hand on what there is; True when nothing is left to write."""
+        if self._batch:
+            self._enqueue()
+        return self._write()
+
+    def drain(self, seconds: float) -> bool:
+        """Flush, waiting up to `seconds` for a slow reader."""
+        end = time.monotonic() + seconds
+        while not self.flush():
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.wait(left)
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the pipe takes more, `seconds` at most."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.poll(seconds * 1000)
+
+    def _enqueue(self) -> None:
+        batch, self._batch = self._batch, []
+        if self._broken:
+            return
+        if self._lost and self._waiting_bytes < self._room:
+            batch.append((records.LOST, batch[0][1], 0, 0, self._lost))
+            self._lost = 0
+        data = marshal.dumps(batch)
+        if self._waiting_bytes + len(data) > self._room:
+            self._lost += len(batch)
+            return
+        self._waiting.append(_LENGTH.pack(len(data)) + data)
+        self._waiting_bytes += len(data) + _LENGTH.size
+
+    def _write(self) -> bool:
+        while self._waiting:
+            data = self._waiting[0]
+            try:
+                count = os.write(self._descriptor, data)
+            except BlockingIOError:
+                return False
+            except OSError:
+                # Nobody can listen any more; the tracees still have to be resumed.
+                self._broken = True
+                self._waiting.clear()
+                return True
+            self._waiting_bytes -= count
+            if count == len(data):
+                self._waiting.popleft()
+            else:
+                self._waiting[0] = data[count:]
+        return True
+
+
+class Reader:
+    """The keeper's end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._data = bytearray()
+
+    def read(self) -> List[Record]:
+        """The records that have arrived; raises EOFError when the tracer's end is closed."""
+        try:
+            part = os.read(self._descriptor, 1 << 18)
+        except BlockingIOError:
+            return []
+        if not part:
+            raise EOFError("the tracer has closed its end")
+        self._data += part
+        found: List[Record] = []
+        start = 0
+        while len(self._data) - start >= _LENGTH.size:
+            size = _LENGTH.unpack_from(self._data, start)[0]
+            if len(self._data) - start - _LENGTH.size < size:
+                break
+            start += _LENGTH.size
+            found += marshal.loads(bytes(self._data[start:start + size]))
+            start += size
+        del self._data[:start]
+        return found

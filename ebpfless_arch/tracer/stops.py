@@ -1,0 +1,148 @@
+"""A stop: the one thing that may read a tracee's registers and memory, and that is resumed exactly once."""
+
+import ctypes
+import errno
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+from ebpfless_arch.abi import Abi
+from ebpfless_arch.kernel import ptrace, seccomp
+from ebpfless_arch.kernel.features import Features
+from ebpfless_arch.kernel.memory import Memory
+
+_I386_CODE_SEGMENT = 0x23
+_INT_80 = b"\xcd\x80"
+_ENTERS_KERNEL = 2
+
+
+class Call(NamedTuple):
+    """A system call at its entry. `abi` is None when we do not know the way it came."""
+
+    abi: Optional[Abi]
+    number: int
+    arguments: Tuple[int, ...]
+
+
+class Machine:
+    """The means of reading stops on this machine, made once: buffers, memory, what the kernel offers."""
+
+    def __init__(self, abis: Sequence[Abi], features: Features) -> None:
+        self.abis = abis
+        self.features = features
+        self.memory = Memory(None if features.vm_read else ["mem", "peek"])
+        self.registers = ptrace.Registers(abis[0].register_count)
+        self.information = ptrace.InfoReader()
+        self.by_arch = {abi.audit_arch: abi for abi in abis}
+
+
+class Stop:
+    """One stop of one thread."""
+
+    __slots__ = ("machine", "tid", "pid", "resumed")
+
+    def __init__(self, machine: Machine, tid: int, pid: int) -> None:
+        self.machine = machine
+        self.tid = tid
+        self.pid = pid
+        self.resumed = False
+
+    def resume(self, request: int, signal: int = 0) -> None:
+        """Let the thread go on; raises ProcessLookupError when it has gone already."""
+        assert not self.resumed, "a stop is resumed once"
+        self.resumed = True
+        ptrace.resume(request, self.tid, signal)
+
+    def listen(self) -> None:
+        """Leave the thread in its group-stop."""
+        self.resumed = True
+        ptrace.listen(self.tid)
+
+    def message(self) -> int:
+        """What belongs to an event stop."""
+        return ptrace.event_message(self.tid)
+
+    def seccomp_call(self) -> Call:
+        """The call at a SECCOMP stop; the filter's data tells its ABI."""
+        machine = self.machine
+        if machine.features.syscall_info:
+            found = machine.information.read(self.tid)
+            return self._call(found.data, found.number, found.arguments)
+        data = self.message()
+        machine.registers.read(self.tid)
+        return self._from_registers(data)
+
+    def syscall_stop(self, expect_entry: bool) -> Tuple[bool, Call, int]:
+        """A plain syscall stop: whether it is an entry, then the call (entry) or the result (exit).
+
+        The kernel says which it is since 5.3; before, the caller's count decides.
+        """
+        machine = self.machine
+        if machine.features.syscall_info:
+            found = machine.information.read(self.tid)
+            if found.kind == ptrace.INFO_EXIT:
+                return False, _NO_CALL, found.result
+            if found.kind == ptrace.INFO_ENTRY:
+                abi = machine.by_arch.get(found.arch)
+                if abi is not None and found.number >= abi.number_ceiling:
+                    abi = None
+                return True, Call(abi, found.number, found.arguments), 0
+        machine.registers.read(self.tid)
+        if expect_entry:
+            return True, self._from_registers(self._entered_by()), 0
+        return False, _NO_CALL, self._result()
+
+    def set_argument(self, abi: Abi, index: int, value: int) -> None:
+        """Change an argument of the call before it runs."""
+        registers = self.machine.registers
+        registers.read(self.tid)
+        registers.words[abi.argument_slots[index]] = value
+        registers.write(self.tid)
+
+    def string(self, address: int, limit: int) -> Optional[bytes]:
+        """A string of the tracee, None where it cannot be read."""
+        return self.machine.memory.string(self.tid, address, limit)
+
+    def pointers(self, address: int, limit: int, size: int) -> List[int]:
+        """A NULL-terminated array of pointers of the tracee."""
+        return self.machine.memory.pointers(self.tid, address, limit, size)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Memory of the tracee, as much of it as can be read."""
+        return self.machine.memory.read(self.tid, address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change memory of the tracee; raises OSError."""
+        self.machine.memory.write(self.tid, address, data)
+
+    def _call(self, data: int, number: int, arguments: Tuple[int, ...]) -> Call:
+        abis = self.machine.abis
+        return Call(abis[data] if data < len(abis) else None, number, arguments)
+
+    def _from_registers(self, data: int) -> Call:
+        words: Any = self.machine.registers.words
+        abis = self.machine.abis
+        abi = abis[data if data < len(abis) else 0]
+        mask = (1 << 8 * abi.pointer_size) - 1
+        number = words[abi.number_slot] & 0xFFFFFFFF
+        if number >= abi.number_ceiling:
+            data = seccomp.FOREIGN
+        return self._call(data, number, tuple(words[slot] & mask for slot in abi.argument_slots))
+
+    def _entered_by(self) -> int:
+        """Index of the ABI by which a syscall stop's call came: the code segment, or the instruction that did it."""
+        abis = self.machine.abis
+        if len(abis) == 1:
+            return 0
+        words = self.machine.registers.words
+        if words[abis[0].code_segment_slot] == _I386_CODE_SEGMENT:
+            return 1
+        start = words[abis[0].instruction_slot] - _ENTERS_KERNEL
+        return 1 if self.read(start, _ENTERS_KERNEL) == _INT_80 else 0
+
+    def _result(self) -> int:
+        abi = self.machine.abis[0]
+        result = ctypes.c_long(self.machine.registers.words[abi.result_slot]).value
+        # A 32-bit call leaves its negative errno zero-extended.
+        return result - (1 << 32) if -errno.ENOTSUP <= result - (1 << 32) < 0 else result
+
+
+_NO_CALL = Call(None, -1, ())
