@@ -18,8 +18,10 @@ from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.policy import PolicyError, Rule, RuleSet, default_policy, load_policies
+from ebpfless_arch.rules.policy import PolicyError, Rule, RuleSet, load_policies
 from ebpfless_arch.tracer.keeper import Receiver
+
+DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules", "default.json")
 
 # What a traced program does that only --events asks for.
 ALL_EVENTS = frozenset(["open"])
@@ -105,14 +107,14 @@ def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
 
 def _load_rules(paths: List[str]) -> RuleSet:
     try:
-        loaded = load_policies(paths or [default_policy()])
+        loaded = load_policies(paths or [DEFAULT_POLICY])
     except PolicyError as error:
         raise UsageError(str(error))
     for problem in loaded.problems:
         complain(str(problem))
-    if not loaded.rules.rules and loaded.problems:
+    if not loaded.rules and loaded.problems:
         raise UsageError("no rule of %s can be used" % ", ".join(paths))
-    return loaded.rules
+    return loaded.rule_set
 
 
 def _open_output(path: str, form: str) -> Output:

@@ -17,15 +17,15 @@ def trace(options: TraceOptions) -> int:
     if abis is None:
         raise UsageError("this machine (%s) is not supported; supported are: %s"
                          % (os.uname().machine, ", ".join(sorted(MACHINES))))
-    keeper = Keeper(abis)
-    try:
-        # Only now: the tracer, forked a moment ago, must not carry what this loads.
-        from ebpfless_arch.agent import evaluation
+    with Keeper(abis) as keeper:
+        return _run(keeper, options)
 
-        agent, interest = evaluation.prepare(options)
-    except BaseException:
-        keeper.abandon()
-        raise
+
+def _run(keeper: Keeper, options: TraceOptions) -> int:
+    # Only now: the tracer, forked a moment ago, must not carry what this loads.
+    from ebpfless_arch.agent import evaluation
+
+    agent, interest = evaluation.prepare(options)
     plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures,
                 options.use_filter, options.uid, options.gid, os.getpid())
     outcome = keeper.launch(plan, agent, options.wait_all)

@@ -1,7 +1,7 @@
 """The model of processes: records of the tracer in, events with their process out."""
 
 import os
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.containers import Containers
@@ -163,7 +163,7 @@ def outer_lineage(users: Users, pid: int) -> Optional[Process]:
     containers = Containers()
     first: Optional[Process] = None
     last: Optional[Process] = None
-    seen = set()
+    seen: Set[int] = set()
     while pid > 0 and pid not in seen and len(seen) < _LINEAGE_AT_MOST:
         seen.add(pid)
         record = snapshot(users, pid, containers)

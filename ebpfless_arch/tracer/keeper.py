@@ -79,10 +79,14 @@ class Keeper:
         self._watch()
         return Outcome(self._status, self._problem)
 
-    def abandon(self) -> None:
-        """Send the waiting tracer home: there will be no command."""
-        os.close(self._orders)
-        os.waitpid(self._tracer, 0)
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """A tracer that still waits for its orders is sent home: there will be no command."""
+        if self._plan is None:
+            os.close(self._orders)
+            os.waitpid(self._tracer, 0)
 
     # --- processes ---------------------------------------------------------------
 

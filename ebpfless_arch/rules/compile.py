@@ -1,0 +1,242 @@
+"""SECL text to Python functions: one function of an event for each rule.
+
+A rule is parsed, checked and then written as Python source, which is compiled
+once; constants and matchers stand in its namespace. The generated code is
+total: a field that is missing has the zero value of its kind, so an evaluation
+does not raise. A rule with a register is a loop over the records.
+"""
+
+import uuid
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.rules import grammar
+from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address
+from ebpfless_arch.rules.check import Checker, Macro
+from ebpfless_arch.rules.fields import ITERABLES_LIMIT, FieldTable
+from ebpfless_arch.rules.grammar import Array, Node, SeclError, Text
+from ebpfless_arch.rules.typed import (
+    AddressTest, Arithmetic, Checked, Const, Constants, Joined, Junction, Membership, Negation, Read, Relation,
+    TextTest, Typed, VariableRead, Variables, is_array, is_many)
+
+Test = Callable[[object], bool]
+_ZERO = {"int": "0", "string": "''", "bool": "False", "ip": "None"}
+_COSTS = {"e.process.ancestors": 20, "e.process.arg": 8, "e.process.env": 8}
+
+
+class Compiled(NamedTuple):
+    """A rule that can run: `test` takes an event. `source` is the generated Python.
+
+    When `checked.unavailable` has reasons, `test` is constantly false.
+    """
+
+    test: Test
+    checked: Checked
+    source: str
+
+
+def joined(value: object) -> str:
+    """A value as it stands inside of a text: ints in decimal, lists joined by commas."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    return ",".join(str(item) for item in value) if isinstance(value, Iterable) else ""
+
+
+def length(value: object) -> int:
+    """Bytes of a text, elements of a list."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogateescape"))
+    return len(value) if isinstance(value, (list, tuple)) else 0
+
+
+def nth(values: Iterable[object], index: int, zero: object) -> object:
+    """The element at `index`, `zero` beyond the end."""
+    for number, value in enumerate(values):
+        if number == index:
+            return value
+    return zero
+
+
+class Compiler:
+    """Compiles rules over one table of fields; holds the macros and the variables they may use."""
+
+    def __init__(self, table: FieldTable, variables: Optional[Variables] = None) -> None:
+        self.table = table
+        self.variables = variables if variables is not None else Variables()
+        self.macros: Dict[str, Macro] = {}
+
+    def add_macro(self, name: str, text: str) -> Tuple[str, ...]:
+        """Defines a macro from an expression; returns the event types it reads. Raises SeclError."""
+        return self._define(Macro(name, text, grammar.parse_macro(text), dict(self.macros)))
+
+    def add_values(self, name: str, values: Iterable[str]) -> Tuple[str, ...]:
+        """Defines a macro from a list of ordinary texts."""
+        members = tuple(Text(0, "string", value) for value in values)
+        return self._define(Macro(name, "", Array(0, members), dict(self.macros)))
+
+    def _define(self, macro: Macro) -> Tuple[str, ...]:
+        checker = Checker(macro.text, self.table, macro.known, self.variables)
+        checker.whole(macro.node)
+        self.macros[macro.name] = macro
+        return tuple(sorted({field.event for field, _ in checker.reads.values() if field.event}))
+
+    def check(self, text: str, needs_event: bool = True, tree: Optional[Node] = None) -> Checked:
+        """Parses and checks a rule; `tree` replaces what the text parses to. Raises SeclError."""
+        checker = Checker(text, self.table, self.macros, self.variables)
+        return checker.rule(tree if tree is not None else grammar.parse_rule(text), needs_event)
+
+    def compile(self, text: str, needs_event: bool = True, tree: Optional[Node] = None,
+                tags: Tuple[str, ...] = ()) -> Compiled:
+        """Compiles a rule; `tags` are what event.rule.tags reads. Raises SeclError."""
+        checked = self.check(text, needs_event, tree)
+        if checked.unavailable:
+            return Compiled(_never, checked, "")
+        names = dict(self.table.names)
+        names.update(_RUNTIME, rule_tags=tags, read_variable=self.variables.read)
+        writer = _Writer(names)
+        source = writer.function(checked, self.table.iterables)
+        exec(compile(source, "<rule>", "exec"), writer.names)
+        test = writer.names["rule"]
+        assert callable(test)
+        return Compiled(test, checked, source)
+
+
+def _never(event: object) -> bool:
+    return False
+
+
+def _uuid4() -> str:
+    return str(uuid.uuid4())
+
+
+_RUNTIME: Dict[str, object] = {
+    "overlaps_some": overlaps_some, "overlaps_all": overlaps_all, "joined": joined,
+    "length": length, "nth": nth, "new_uuid": _uuid4, "parse_address": parse_address}
+
+
+class _Writer:
+    """Writes Python for one typed tree; constants get names in `names`."""
+
+    def __init__(self, names: Dict[str, object]) -> None:
+        self.names = names
+        self.count = 0
+
+    def function(self, checked: Checked, iterables: Mapping[str, str]) -> str:
+        """The source of `rule(e)`."""
+        test = self.write(checked.tree)
+        if not checked.register:
+            return f"def rule(e):\n    return {test}\n"
+        return (f"def rule(e):\n    for {_loop_name(checked.register)} in {iterables[checked.iterable]}"
+                f"[:{ITERABLES_LIMIT}]:\n        if {test}:\n            return True\n    return False\n")
+
+    def constant(self, value: object) -> str:
+        """A name for a constant."""
+        self.count += 1
+        name = f"k{self.count}"
+        self.names[name] = value
+        return name
+
+    def write(self, node: Typed) -> str:
+        """The expression of a node, in parentheses where it needs them."""
+        writers: Dict[type, Callable[..., str]] = {
+            Const: self.literal, Constants: self.literals, Read: self.read, VariableRead: self.variable,
+            Joined: self.join, Arithmetic: self.arithmetic, Junction: self.junction, Negation: self.negation,
+            Relation: self.relation, TextTest: self.text_test, Membership: self.membership,
+            AddressTest: self.address_test}
+        return writers[type(node)](node)
+
+    def literal(self, node: Const) -> str:
+        if node.kind in ("int", "bool"):
+            return f"({node.value})" if isinstance(node.value, int) and node.value < 0 else str(node.value)
+        return repr(node.value) if node.kind == "string" else self.constant(node.value)
+
+    def literals(self, node: Constants) -> str:
+        values = [member.value for member in node.members]
+        return self.constant(tuple(values) if node.kind == "ip[]" else frozenset(values))
+
+    def read(self, node: Read) -> str:
+        field = node.field
+        source = field.element.replace("{}", _loop_name(node.register)) if node.register else field.access
+        if node.nth >= 0:
+            return f"nth({source}, {node.nth}, {_ZERO[node.kind]})"
+        return source
+
+    def variable(self, node: VariableRead) -> str:
+        source = "new_uuid()" if node.name == "builtins.uuid4" else f"read_variable({node.name!r}, e)"
+        return f"length({source})" if node.length else source
+
+    def join(self, node: Joined) -> str:
+        return "(" + " + ".join(self.write(part) if isinstance(part, Const) else f"joined({self.write(part)})"
+                                for part in node.parts) + ")"
+
+    def arithmetic(self, node: Arithmetic) -> str:
+        return f"({self.write(node.left)} {node.operator} {self.write(node.right)})"
+
+    def junction(self, node: Junction) -> str:
+        """Cheap operands first: the order cannot be observed, for nothing raises and nothing has effects."""
+        parts = sorted((self.write(item) for item in node.items), key=_cost)
+        return "(" + f" {node.operator} ".join(parts) + ")"
+
+    def negation(self, node: Negation) -> str:
+        return f"(not {self.write(node.item)})"
+
+    def some(self, values: str, test: Callable[[str], str]) -> str:
+        """Python for: the test holds for some value."""
+        self.count += 1
+        name = f"v{self.count}"
+        return f"any({test(name)} for {name} in {values})"
+
+    def relation(self, node: Relation) -> str:
+        left, right = self.write(node.left), self.write(node.right)
+
+        def test(value: str) -> str:
+            return f"(e.time - {value} {node.operator} {right})" if node.age else f"({value} {node.operator} {right})"
+
+        return self.some(left, test) if is_many(node.left) else test(left)
+
+    def text_test(self, node: TextTest) -> str:
+        subject = self.write(node.subject)
+        literals = node.literals
+        many = is_many(node.subject)
+        if literals.plain:
+            if len(literals.literals) == 1:
+                only = repr(next(iter(literals.literals)))
+                return f"({only} in {subject})" if many else f"({subject} == {only})"
+            known = self.constant(literals.literals)
+            return f"(not {known}.isdisjoint({subject}))" if many else f"({subject} in {known})"
+        if literals.prefixes and not literals.literals and not literals.tests and not literals.folded and not many:
+            return f"{subject}.startswith({self.constant(literals.prefixes)})"
+        matcher = self.constant(literals.matcher())
+        return f"any(map({matcher}, {subject}))" if many else f"{matcher}({subject})"
+
+    def membership(self, node: Membership) -> str:
+        left, right = self.write(node.left), self.write(node.right)
+        if is_many(node.left):
+            return f"(not {{*{left}}}.isdisjoint({right}))"
+        return f"({left} in {right})"
+
+    def address_test(self, node: AddressTest) -> str:
+        left, right = self.addresses(node.left), self.addresses(node.right)
+        return f"{'overlaps_all' if node.every else 'overlaps_some'}({left}, {right})"
+
+    def addresses(self, node: Typed) -> str:
+        """Python for a sequence of networks."""
+        source = self.write(node)
+        if isinstance(node, (Const, Constants)):
+            return source if is_array(node) else f"({source},)"
+        values = source if is_array(node) else f"({source},)"
+        return f"map(parse_address, {values})"
+
+
+def _loop_name(register: str) -> str:
+    return "r_" + register
+
+
+def _cost(source: str) -> int:
+    """Orders operands: plain comparisons, then matchers, then lists of arguments, then ancestors."""
+    listed = sum(cost * source.count(name) for name, cost in _COSTS.items())
+    return listed + source.count("(") + len(source) // 80
+
+
+__all__ = ["Compiled", "Compiler", "SeclError", "Test"]

@@ -1,0 +1,410 @@
+"""The fields of SECL: ONE table from which all else is derived.
+
+Attributes of files and of processes are families, stated once; an event is a
+row that says which families it has under which prefix, and its own fields.
+`field_table()` expands the rows to every published name. A field that we
+cannot read has the reason in `unavailable`; its name and type are known all
+the same. To make an event available, give its row the accesses.
+
+An access is Python source over `e`, the event, that never raises. The access
+of an array yields an iterable. `NAMES` are the names that accesses may use.
+"""
+
+import os
+from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Tuple
+
+from ebpfless_arch.events.model import Process
+from ebpfless_arch.events.users import Users
+
+
+class Field(NamedTuple):
+    """A field as rules see it.
+
+    kind: bool, int, string or ip, with [] for an array. event: the event type
+    that owns it, "" for the common families. access: Python source over `e`.
+    iterable: the list of records that it belongs to ("process.ancestors"), with
+    `element`, the source over the record `{}`, and `element_kind`.
+    flags, see FLAGS. unavailable: why it cannot be read, "" when it can.
+    """
+
+    name: str
+    kind: str
+    event: str
+    access: str = ""
+    flags: FrozenSet[str] = frozenset()
+    unavailable: str = ""
+    iterable: str = ""
+    element: str = ""
+    element_kind: str = ""
+
+
+FLAGS = {
+    "glob": "patterns are path globs",
+    "path": "literals must be clean absolute paths",
+    "folded": "compares without regard to case",
+    "extension": "literals may leave out the dot",
+    "short": "literals have at most 16 characters",
+    "single": "compares for equality with one literal only",
+    "spellings": "also matches through the names of symlinks",
+    "many": "the access yields several spellings; a test holds when one of them does",
+    "network": "only in rules of the network events",
+}
+
+NETWORK_EVENTS = ("dns", "imds", "packet")
+ITERABLES_LIMIT = 100
+
+
+class FieldTable(NamedTuple):
+    """All that the compiler needs to know of what it may read.
+
+    aliases: old spelling to name. iterables: name to Python source over `e`
+    of a sequence of records. names: what accesses may refer to.
+    """
+
+    fields: Dict[str, Field]
+    aliases: Dict[str, str]
+    iterables: Dict[str, str]
+    names: Dict[str, object]
+
+
+class _Row(NamedTuple):
+    """One attribute: access is source over the record `{}`, `why` the reason that it has none."""
+
+    name: str
+    kind: str
+    access: str
+    flags: str = ""
+    why: str = ""
+
+
+_NO_MOUNTS = "mount information is not collected yet"
+_NO_HASHES = "file hashes are not computed yet"
+_NO_PACKAGES = "the package database is not read yet"
+_NO_METADATA = "the content of executables is not examined yet"
+_NO_SESSIONS = "user sessions are not resolved yet"
+_NO_CGROUP_FILES = "the cgroup directory is not examined yet"
+_KERNEL_ONLY = "only a hook in the kernel sees this"
+
+
+def _missing(names: str, kind: str, why: str) -> Tuple[_Row, ...]:
+    return tuple(_Row(name, kind, "", "", why) for name in names.split())
+
+
+_FILE = (
+    _Row("path", "string", "{}.path", "glob path"),
+    _Row("path.length", "int", "size({}.path)"),
+    _Row("name", "string", "{}.name"),
+    _Row("name.length", "int", "size({}.name)"),
+    _Row("extension", "string", "{}.extension", "extension"),
+    _Row("inode", "int", "{}.inode"),
+    _Row("mode", "int", "{}.mode"),
+    _Row("rights", "int", "{}.rights"),
+    _Row("uid", "int", "{}.uid"),
+    _Row("gid", "int", "{}.gid"),
+    _Row("user", "string", "{}.user"),
+    _Row("group", "string", "{}.group"),
+    _Row("change_time", "int", "{}.change_time"),
+    _Row("modification_time", "int", "{}.modification_time"),
+) + _missing("filesystem", "string", _NO_MOUNTS) \
+  + _missing("mount_id", "int", _NO_MOUNTS) \
+  + _missing("in_upper_layer mount_detached mount_visible", "bool", _NO_MOUNTS) \
+  + _missing("hashes", "string[]", _NO_HASHES) \
+  + _missing("package.name package.release package.source_release package.source_version package.version",
+             "string", _NO_PACKAGES) \
+  + _missing("package.epoch package.source_epoch", "int", _NO_PACKAGES)
+
+_PROCESS = (
+    _Row("pid", "int", "{}.pid"),
+    _Row("ppid", "int", "{}.ppid"),
+    _Row("tid", "int", "{}.tid"),
+    _Row("comm", "string", "{}.comm"),
+    _Row("argv0", "string", "{}.argv0"),
+    _Row("argv", "string[]", "{}.argv"),
+    _Row("args", "string", "{}.args"),
+    _Row("args_flags", "string[]", "{}.args_flags"),
+    _Row("args_options", "string[]", "{}.args_options"),
+    _Row("args_truncated", "bool", "{}.args_truncated"),
+    _Row("envp", "string[]", "{}.envp"),
+    _Row("envs", "string[]", "{}.envs"),
+    _Row("envs_truncated", "bool", "{}.envs_truncated"),
+    _Row("tty_name", "string", "{}.tty_name"),
+    _Row("uid", "int", "{}.credentials.uid"),
+    _Row("gid", "int", "{}.credentials.gid"),
+    _Row("euid", "int", "{}.credentials.euid"),
+    _Row("egid", "int", "{}.credentials.egid"),
+    _Row("fsuid", "int", "{}.credentials.fsuid"),
+    _Row("fsgid", "int", "{}.credentials.fsgid"),
+    _Row("auid", "int", "{}.credentials.auid"),
+    _Row("cap_effective", "int", "{}.credentials.cap_effective"),
+    _Row("cap_permitted", "int", "{}.credentials.cap_permitted"),
+    _Row("user", "string", "{}.user"),
+    _Row("group", "string", "{}.group"),
+    _Row("euser", "string", "{}.euser"),
+    _Row("egroup", "string", "{}.egroup"),
+    _Row("fsuser", "string", "{}.fsuser"),
+    _Row("fsgroup", "string", "{}.fsgroup"),
+    _Row("created_at", "int", "{}.created_at"),
+    _Row("is_exec", "bool", "{}.is_exec"),
+    _Row("is_thread", "bool", "{}.is_thread"),
+    _Row("container.id", "string", "{}.container.id"),
+    _Row("container.created_at", "int", "{}.container.created_at"),
+    _Row("cgroup.id", "string", "{}.cgroup"),
+) + _missing("is_kworker", "bool", "kernel threads are not recorded yet") \
+  + _missing("caps_attempted caps_used", "int", _KERNEL_ONLY) \
+  + _missing("cgroup.file.inode cgroup.file.mount_id cgroup.version", "int", _NO_CGROUP_FILES) \
+  + _missing("container.tags", "string[]", "no tagger knows the containers") \
+  + _missing("user_session.id user_session.session_type user_session.ssh_auth_method user_session.ssh_port",
+             "int", _NO_SESSIONS) \
+  + _missing("user_session.k8s_uid user_session.k8s_username user_session.ssh_public_key", "string", _NO_SESSIONS) \
+  + _missing("user_session.k8s_groups", "string[]", _NO_SESSIONS) \
+  + _missing("user_session.ssh_client_ip", "ip", _NO_SESSIONS)
+
+_METADATA = _missing("abi architecture compression size type", "int", _NO_METADATA) \
+    + _missing("is_executable is_garble_obfuscated is_upx_packed", "bool", _NO_METADATA)
+
+
+_FLOW = _missing("destination.ip source.ip", "ip", "") \
+    + _missing("destination.is_public source.is_public", "bool", "") \
+    + _missing("destination.port source.port egress.data_size egress.packet_count ingress.data_size "
+               "ingress.packet_count l3_protocol l4_protocol", "int", "")
+
+
+class _Event(NamedTuple):
+    """An event's row.
+
+    families: words PREFIX=FAMILY or PREFIX=FAMILY@ACCESS; FAMILY is file,
+    process, metadata, flows or lineage (a process with parent and ancestors).
+    own: words NAME:KIND, NAME:KIND@ACCESS or either with !FLAG... before @.
+    why: the reason when no field of the event can be read.
+    """
+
+    name: str
+    families: str
+    own: str
+    why: str = "this event is not traced yet"
+
+
+_SEEN = ""
+
+_EVENTS = (
+    _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path", _SEEN),
+    _Event("exit", "exit=process@e.process", "cause:int@e.cause code:int@e.code", _SEEN),
+    _Event("open", "open.file=file@e.file",
+           "flags:int@e.flags file.destination.mode:int@e.mode retval:int@e.retval syscall.flags:int@e.flags "
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
+    _Event("unlink", "unlink.file=file",
+           "flags:int retval:int syscall.dirfd:int syscall.flags:int syscall.path:string"),
+    _Event("rmdir", "rmdir.file=file", "retval:int syscall.path:string"),
+    _Event("rename", "rename.file=file rename.file.destination=file",
+           "retval:int syscall.path:string syscall.destination.path:string!path"),
+    _Event("mkdir", "mkdir.file=file",
+           "file.destination.mode:int file.destination.rights:int retval:int syscall.mode:int syscall.path:string"),
+    _Event("utimes", "utimes.file=file", "retval:int syscall.path:string"),
+    _Event("link", "link.file=file link.file.destination=file",
+           "retval:int syscall.path:string syscall.destination.path:string!path"),
+    _Event("chmod", "chmod.file=file",
+           "file.destination.mode:int file.destination.rights:int retval:int syscall.mode:int syscall.path:string"),
+    _Event("chown", "chown.file=file",
+           "file.destination.gid:int file.destination.group:string file.destination.uid:int "
+           "file.destination.user:string retval:int syscall.gid:int syscall.path:string syscall.uid:int"),
+    _Event("chdir", "chdir.file=file", "retval:int syscall.path:string"),
+    _Event("mount", "",
+           "detached:bool fs_type:string mountpoint.path:string!path retval:int root.path:string!path "
+           "source.path:string!path syscall.fs_type:string syscall.mountpoint.path:string!path "
+           "syscall.source.path:string!path visible:bool"),
+    _Event("setuid", "", "euid:int euser:string fsuid:int fsuser:string uid:int user:string"),
+    _Event("setgid", "", "egid:int egroup:string fsgid:int fsgroup:string gid:int group:string"),
+    _Event("capset", "", "cap_effective:int cap_permitted:int"),
+    _Event("load_module", "load_module.file=file",
+           "args:string args_truncated:bool argv:string[] loaded_from_memory:bool name:string retval:int"),
+    _Event("unload_module", "", "name:string retval:int"),
+    _Event("connect", "", "addr.family:int addr.hostname:string[] addr.ip:ip addr.is_public:bool addr.port:int "
+                          "protocol:int retval:int"),
+    _Event("accept", "", "addr.family:int addr.hostname:string[] addr.ip:ip addr.is_public:bool addr.port:int "
+                         "retval:int"),
+    _Event("bind", "", "addr.family:int addr.ip:ip addr.is_public:bool addr.port:int protocol:int retval:int"),
+    _Event("setsockopt", "",
+           "filter_hash:string filter_instructions:string filter_len:int is_filter_truncated:bool level:int optname:int "
+           "retval:int socket_family:int socket_protocol:int socket_type:int used_immediates:int[]"),
+    _Event("setrlimit", "setrlimit.target=lineage", "resource:int retval:int rlim_cur:int rlim_max:int"),
+    _Event("prctl", "", "is_name_truncated:bool new_name:string option:int retval:int"),
+    _Event("ptrace", "ptrace.tracee=lineage", "request:int retval:int"),
+    _Event("signal", "signal.target=lineage", "pid:int retval:int type:int"),
+    _Event("mmap", "mmap.file=file", "flags:int protection:int retval:int"),
+    _Event("mprotect", "", "req_protection:int retval:int vm_protection:int"),
+    _Event("splice", "splice.file=file", "pipe_entry_flag:int pipe_exit_flag:int retval:int"),
+    _Event("setxattr", "setxattr.file=file",
+           "file.destination.name:string file.destination.namespace:string retval:int"),
+    _Event("removexattr", "removexattr.file=file",
+           "file.destination.name:string file.destination.namespace:string retval:int"),
+    _Event("dns", "", "id:int question.class:int question.count:int question.length:int question.name:string!folded "
+                      "question.name.length:int question.type:int response.code:int"),
+    _Event("bpf", "", "cmd:int map.name:string!short map.type:int prog.attach_type:int prog.helpers:int[] "
+                      "prog.name:string!short prog.tag:string prog.type:int retval:int"),
+    _Event("selinux", "", "bool.name:string bool.state:string bool_commit.state:bool enforce.status:string"),
+    _Event("sysctl", "", "action:int file_position:int name:string name_truncated:bool old_value:string "
+                         "old_value_truncated:bool value:string value_truncated:bool"),
+    _Event("cgroup_write", "cgroup_write.file=file", "pid:int"),
+    _Event("imds", "", "aws.is_imds_v2:bool aws.security_credentials.type:string cloud_provider:string host:string "
+                       "server:string type:string url:string user_agent:string"),
+    _Event("capabilities", "", "attempted:int used:int", _KERNEL_ONLY),
+    _Event("packet", "",
+           "destination.ip:ip destination.is_public:bool destination.port:int device.ifname:string "
+           "filter:string!single l3_protocol:int l4_protocol:int network_direction:int size:int source.ip:ip "
+           "source.is_public:bool source.port:int tls.version:int type:int",
+           "a tracer does not see packets"),
+    _Event("network_flow_monitor", "network_flow_monitor.flows=flows", "device.ifname:string",
+           "a tracer does not see packets"),
+    _Event("ondemand", "",
+           "arg1.str:string arg1.uint:int arg2.str:string arg2.uint:int arg3.str:string arg3.uint:int arg4.str:string "
+           "arg4.uint:int arg5.str:string arg5.uint:int arg6.str:string arg6.uint:int name:string!single"),
+)
+
+# The common families, as a pseudo event without a name.
+_COMMON = (
+    _Event("", "process=lineage@e.process",
+           "event.async:bool@False event.hostname:string@HOSTNAME event.origin:string@'ebpfless' "
+           "event.os:string@'linux' event.rule.tags:string[]@rule_tags event.service:string@service(e.process) "
+           "event.source:string@'runtime' event.timestamp:int@e.time", _SEEN),
+    _Event("", "",
+           "network.destination.ip:ip!network network.destination.is_public:bool!network "
+           "network.destination.port:int!network network.device.ifname:string!network network.l3_protocol:int!network "
+           "network.l4_protocol:int!network network.network_direction:int!network network.size:int!network "
+           "network.source.ip:ip!network network.source.is_public:bool!network network.source.port:int!network "
+           "network.type:int!network", "a tracer does not see packets"),
+)
+
+# Events that exist without fields of their own, so no rule can name them.
+_SILENT_EVENTS = ("fork", "umount")
+
+EVENT_TYPES = frozenset(event.name for event in _EVENTS)
+
+
+def unseen_events() -> Dict[str, str]:
+    """Event types that cannot fire here, each with the reason."""
+    return {event.name: event.why for event in _EVENTS if event.why}
+
+
+def _expand(event: _Event) -> Iterator[Field]:
+    prefix = event.name + "." if event.name else ""
+    for word in event.families.split():
+        place, _, family = word.partition("=")
+        family, _, access = family.partition("@")
+        yield from _family(event, place, family, access)
+    for word in event.own.split():
+        name, _, access = word.partition("@")
+        name, _, flags = name.partition("!")
+        name, _, kind = name.partition(":")
+        yield Field(prefix + name, kind, event.name, access, frozenset(flags.split()), _reason(event))
+
+
+def _reason(event: _Event) -> str:
+    return f"event {event.name}: {event.why}" if event.why and event.name else event.why
+
+
+def _family(event: _Event, place: str, family: str, access: str) -> Iterator[Field]:
+    if family == "lineage":
+        yield from _process(event, place, access)
+        yield from _process(event, place + ".parent", access and f"({access}.parent or NOBODY)")
+        yield from _array(event, place + ".ancestors", list(_process(event, "", "{}")))
+    elif family == "flows":
+        yield from _array(event, place, list(_records(event, "", _FLOW, "")))
+    elif family == "process":
+        yield from _process(event, place, access)
+    else:
+        yield from _records(event, place, _FILE if family == "file" else _METADATA, access)
+
+
+def _process(event: _Event, place: str, access: str) -> Iterator[Field]:
+    prefix = place + "." if place else ""
+    yield from _records(event, place, _PROCESS, access)
+    executable = _records(event, prefix + "file", _FILE, access and access + ".file")
+    for field in executable:
+        links = place in ("exec", "process") and field.name.endswith((".path", ".name")) and "package" not in field.name
+        yield field._replace(flags=field.flags | {"spellings"}) if links else field
+    yield from _records(event, prefix + "interpreter.file", _FILE, access and access + ".interpreter")
+
+
+def _records(event: _Event, place: str, rows: Tuple[_Row, ...], access: str) -> Iterator[Field]:
+    prefix = place + "." if place else ""
+    for row in rows:
+        # The acting thread is the event's; a record only knows its first one.
+        source = "e.tid" if row.name == "tid" and access == "e.process" else row.access.replace("{}", access)
+        yield Field(prefix + row.name, row.kind, event.name, source, frozenset(row.flags.split()),
+                    _reason(event) or row.why)
+
+
+def _array(event: _Event, place: str, members: List[Field]) -> Iterator[Field]:
+    """Fields of the records of an iterable, as arrays and for use with a register."""
+    many = _iterable_access(event, place)
+    yield Field(place + ".length", "int", event.name, f"len({many})", frozenset(), _reason(event))
+    for field in members:
+        element = field.access
+        source = (f"(v for r in {many} for v in {element.replace('{}', 'r')})" if field.kind.endswith("[]")
+                  else f"({element.replace('{}', 'r')} for r in {many})")
+        kind = field.kind if field.kind.endswith("[]") else field.kind + "[]"
+        yield Field(f"{place}.{field.name}", kind, event.name, source, field.flags, field.unavailable,
+                    place, element, field.kind)
+
+
+def _iterable_access(event: _Event, place: str) -> str:
+    return "e.process.ancestors" if place == "process.ancestors" else "()"
+
+
+_ITERABLES = ("process.ancestors", "ptrace.tracee.ancestors", "signal.target.ancestors", "setrlimit.target.ancestors",
+              "network_flow_monitor.flows")
+
+# Events whose file had the old names EVENT.filename and EVENT.basename.
+_OLD_FILE_NAMES = ("chmod chown exec mkdir open process process.ancestors removexattr rmdir setxattr unlink "
+                   "utimes").split()
+_OLD_NAMES = (
+    "async=event.async chmod.mode=chmod.file.destination.mode chown.gid=chown.file.destination.gid "
+    "chown.group=chown.file.destination.group chown.uid=chown.file.destination.uid "
+    "chown.user=chown.file.destination.user exec.name=exec.comm exec.overlay_numlower=exec.file.overlay_numlower "
+    "link.source.basename=link.file.name link.source.filename=link.file.path "
+    "link.target.basename=link.file.destination.name link.target.filename=link.file.destination.path "
+    "mkdir.mode=mkdir.file.destination.mode open.mode=open.file.destination.mode "
+    "process.ancestors.name=process.ancestors.comm process.name=process.comm "
+    "removexattr.name=removexattr.file.destination.name removexattr.namespace=removexattr.file.destination.namespace "
+    "rename.new.basename=rename.file.destination.name rename.new.filename=rename.file.destination.path "
+    "rename.old.basename=rename.file.name rename.old.filename=rename.file.path "
+    "setxattr.name=setxattr.file.destination.name setxattr.namespace=setxattr.file.destination.namespace "
+    "cgroup.file.inode=process.cgroup.file.inode cgroup.file.mount_id=process.cgroup.file.mount_id "
+    "cgroup.id=process.cgroup.id cgroup.version=process.cgroup.version container.id=process.container.id "
+    "container.created_at=process.container.created_at container.tags=process.container.tags")
+
+
+def _aliases() -> Dict[str, str]:
+    found = {}
+    for event in _OLD_FILE_NAMES:
+        found[event + ".filename"] = event + ".file.path"
+        found[event + ".basename"] = event + ".file.name"
+    for word in _OLD_NAMES.split():
+        old, _, name = word.partition("=")
+        found[old] = name
+    return found
+
+
+def byte_size(text: str) -> int:
+    """Number of bytes of a text that came from the kernel."""
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def service_of(process: Process) -> str:
+    """The value of DD_SERVICE in the environment, "" without it."""
+    for entry in process.envp:
+        if entry.startswith("DD_SERVICE="):
+            return entry[len("DD_SERVICE="):]
+    return ""
+
+
+def field_table() -> FieldTable:
+    """The table of SECL over the events of events/model.py."""
+    fields = {}
+    for event in _COMMON + _EVENTS:
+        for field in _expand(event):
+            fields[field.name] = field
+    names: Dict[str, object] = {"NOBODY": Process(Users(), 0, 0), "HOSTNAME": os.uname().nodename,
+                                "size": byte_size, "service": service_of}
+    iterables = {name: fields[name + ".length"].access[len("len("):-1] for name in _ITERABLES}
+    return FieldTable(fields, _aliases(), iterables, names)

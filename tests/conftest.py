@@ -1,0 +1,78 @@
+"""Markers, the --all option and the fixtures that all black-box tests share."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import pytest
+
+from blackbox import PROGRAMS, Compiler
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --all, which lets the tests marked `slow` take part."""
+    parser.addoption("--all", action="store_true", default=False, help="run the slow tests as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the markers, so that --strict-markers knows them."""
+    config.addinivalue_line("markers", "slow: takes part with --all only")
+    config.addinivalue_line("markers", "root: needs to be run as root")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Deselects slow tests without --all, skips those that need root for others."""
+    if not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
+    if os.geteuid() != 0:
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session")
+def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
+    """compile_c("name.c", *flags) builds a program of tests/programs once per session and returns its path."""
+    folder = tmp_path_factory.mktemp("programs")
+    built: Dict[Tuple[str, ...], str] = {}
+
+    def compile_program(source: str, *flags: str) -> str:
+        key = (source,) + flags
+        if key not in built:
+            target = folder / "{}-{}".format(Path(source).stem, len(built))
+            built[key] = _compile(PROGRAMS / source, target, flags)
+        return built[key]
+
+    return compile_program
+
+
+def _compile(source: Path, target: Path, flags: Tuple[str, ...]) -> str:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    if "-m32" in flags and not _builds_32_bit(compiler, target.parent):
+        pytest.skip("needs a compiler for 32-bit programs (gcc-multilib)")
+    command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", str(target), str(source)]
+    subprocess.check_call(command + list(flags))
+    return str(target)
+
+
+def _builds_32_bit(compiler: str, folder: Path) -> bool:
+    source = folder / "empty.c"
+    source.write_text("#include <stdio.h>\nint main(void) { return 0; }\n")
+    command = [compiler, "-m32", "-static", "-o", str(folder / "empty"), str(source)]
+    return subprocess.call(command, stderr=subprocess.DEVNULL) == 0
+
+
+@pytest.fixture
+def public_dir() -> Iterator[Path]:
+    """A directory that every user may enter (pytest's own belong to one user alone)."""
+    folder = tempfile.mkdtemp(prefix="ebpfless-test-")
+    os.chmod(folder, 0o755)
+    yield Path(folder)
+    shutil.rmtree(folder)

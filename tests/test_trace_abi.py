@@ -1,0 +1,94 @@
+"""Other doors into the kernel: the i386 ABI, 32-bit programs, CLONE_UNTRACED, x32 and nonsense numbers."""
+
+import os
+import platform
+from pathlib import Path
+from typing import List, Tuple
+
+import pytest
+
+from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, retval, run, run_traced
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="ABIs of amd64")
+
+ECHO = os.path.realpath("/bin/echo")
+NO_SUCH_ABI = 77
+ENOENT, EFAULT = -2, -14
+
+
+def seen_opens(events: List[Event], folder: Path) -> List[Tuple[str, int, List[str]]]:
+    """(name, 0 or -errno, flags) of each open below a directory."""
+    return [(file_path(event).rpartition("/")[2], min(0, retval(event)), sorted(event["file"]["flags"]))
+            for event in opens_below(events, folder)]
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_calls_of_the_i386_abi_in_a_64_bit_program(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    command = [compile_c("int80.c"), str(tmp_path), "/bin/echo"]
+    for name in ("open", "openat"):
+        (tmp_path / name).write_text("")
+    native = run(command)
+    if native.status == NO_SUCH_ABI:
+        pytest.skip("this kernel has no i386 calls")
+    assert native.stdout == (b"open 0\nmissing -2\ncreat 0\nopenat 0\nunreadable -14\nexecve -2\nthrough-int80\n")
+    traced = run_traced(command, options)
+    assert traced._replace(events=[]) == native
+    assert seen_opens(traced.events, tmp_path) == [
+        ("open", 0, ["O_RDONLY"]), ("missing", ENOENT, ["O_RDONLY"]),
+        ("creat", 0, ["O_CREAT", "O_TRUNC", "O_WRONLY"]), ("openat", 0, ["O_CREAT", "O_RDWR"])]
+    assert EFAULT in [retval(event) for event in named(traced.events, "open")]
+    (failed,) = execs_of(traced.events, "/nonexistent/program")
+    assert retval(failed) == ENOENT
+    (program,) = execs_of(traced.events, ECHO)
+    assert (program["process"]["args"], retval(program)) == (["through-int80"], 0)
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+@pytest.mark.parametrize("flags", [["-m32", "-static"], ["-m32"]], ids=["static", "dynamic"])
+def test_a_32_bit_program(flags: List[str], options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    program = compile_c("small32.c", *flags)
+    (tmp_path / "open").write_text("")
+    native = run([program, str(tmp_path), "/bin/echo"])
+    assert native[:2] == (4, b"open 0\nlibc 0\ncreat 0\nmissing -2\nfrom-32-bit\nchild 0\n")
+    traced = run_traced([program, str(tmp_path), "/bin/echo"], options)
+    assert traced._replace(events=[]) == native
+    opens = [(name, result, set(seen) - {"O_LARGEFILE"}) for name, result, seen in
+             seen_opens(traced.events, tmp_path)]
+    written = {"O_CREAT", "O_TRUNC", "O_WRONLY"}
+    assert opens == [("open", 0, {"O_RDONLY"}), ("libc", 0, written), ("creat", 0, written),
+                     ("missing", ENOENT, {"O_RDONLY"})]
+    first, second = [event for event in named(traced.events, "exec") if retval(event) == 0]
+    (fork,) = named(traced.events, "fork")
+    assert file_path(first) == program
+    assert (file_path(second), second["process"]["args"]) == (ECHO, ["from-32-bit"])
+    assert fork["process"]["pid"] == second["process"]["pid"]
+    assert fork["process"]["ppid"] == first["process"]["pid"]
+    assert [event["exit"]["code"] for event in named(traced.events, "exit")] == [0, 4]
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_children_cannot_escape_by_clone_untraced(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    names = ["clone", "clone-vfork", "clone3", "clone3-vfork"]
+    for name in names:
+        (tmp_path / name).write_text("")
+    native = run([compile_c("untraced.c"), str(tmp_path)])
+    traced = run_traced([compile_c("untraced.c"), str(tmp_path)], options)
+    assert traced._replace(events=[]) == native
+    made = [name for name in names if "{} 0\n".format(name) in native.stdout.decode()]
+    assert "clone" in made
+    assert [entry[:2] for entry in seen_opens(traced.events, tmp_path)] == [(name, 0) for name in made]
+    assert len(named(traced.events, "fork")) == len(made)
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_unusual_call_numbers_behave_as_without_tracing(options: List[str], compile_c: Compiler,
+                                                        tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    command = [compile_c("numbers.c"), str(tmp_path / "file")]
+    native = run(command)
+    (tmp_path / "file").write_text("content")
+    traced = run_traced(command, options)
+    assert traced._replace(events=[]) == native
+    if b"x32 open -38\n" in native.stdout:  # an unknown number is no open, whatever its low bits say
+        assert [entry[:2] for entry in seen_opens(traced.events, tmp_path)] == [("file", 0)]
+        assert (tmp_path / "file").read_text() == "content"

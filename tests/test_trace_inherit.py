@@ -1,0 +1,188 @@
+"""What the command inherits is what it would have without ebpfless: identity, descriptors, signals, limits, terminal."""
+
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from blackbox import (Compiler, Session, environment, execs_of, named, opens_of, retval, run, run_traced, status_field,
+                      trace_command)
+from terminal import Terminal
+
+NOBODY = 65534
+MEGABYTE = 1024  # in kB, as /proc tells memory
+
+
+def unusual_state() -> None:
+    """Gives the process to be started attributes that differ from the defaults."""
+    os.umask(0o027)
+    os.nice(3)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN + 5])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_STACK, (4 << 20, 1 << 30))
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def inherited(command: List[str], traced: bool, **options: Any) -> List[str]:
+    """The lines of inherited.c, native or traced."""
+    result = run(trace_command(command) if traced else command, **options)
+    assert (result.status, result.stderr) == (0, b"")
+    return result.stdout.decode().splitlines()
+
+
+def test_everything_is_inherited_as_without_a_tracer(compile_c: Compiler, tmp_path: Path) -> None:
+    command = [compile_c("inherited.c"), "one", ""]
+    native = inherited(command, False, cwd=str(tmp_path))
+    assert "group {} session {}".format(os.getpgrp(), os.getsid(0)) in native
+    assert inherited(command, True, cwd=str(tmp_path)) == native
+
+
+def test_unusual_attributes_are_inherited_too(compile_c: Compiler, tmp_path: Path) -> None:
+    first, second = os.pipe()
+    for extra in (first, second):
+        os.set_inheritable(extra, True)
+    command = [compile_c("inherited.c")]
+    try:
+        native = inherited(command, False, cwd=str(tmp_path), preexec_fn=unusual_state, close_fds=False)
+        traced = inherited(command, True, cwd=str(tmp_path), preexec_fn=unusual_state, close_fds=False)
+    finally:
+        os.close(first)
+        os.close(second)
+    assert {"umask 27", "nice 3", "limit 7 300 400"} <= {line for line in native}
+    assert len([line for line in native if line.startswith("fd ")]) >= 5
+    assert traced == native
+
+
+def test_closed_standard_streams_stay_closed(compile_c: Compiler, tmp_path: Path) -> None:
+    """The descriptors that we open must not slip into the places of closed ones."""
+    program = compile_c("inherited.c")
+    shell = 'exec 0<&- 2>&-; exec "$@"'
+    native = inherited(["sh", "-c", shell, "sh", program], False)
+    options = ["--output", str(tmp_path / "detections")]
+    traced = run(["sh", "-c", shell, "sh"] + trace_command([program], options))
+    assert traced.status == 0
+    assert traced.stdout.decode().splitlines() == native
+    assert [line.split()[1] for line in native if line.startswith("fd ")] == ["1"]
+
+
+def test_the_terminal_is_the_command_s(compile_c: Compiler) -> None:
+    program = compile_c("inherited.c")
+    for command in ([program], trace_command([program])):
+        with Terminal(command) as terminal:
+            terminal.expect("terminal foreground")
+            assert terminal.finish() == 0
+
+
+def test_the_environment_of_the_tracer_leaves_no_trace(compile_c: Compiler) -> None:
+    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": environment()["PYTHONPATH"], "LC_ALL": "C"}
+    command = [compile_c("inherited.c")]
+    assert inherited(command, True, env=clean) == inherited(command, False, env=clean)
+
+
+def test_no_new_privileges_is_unchanged() -> None:
+    command = ["grep", "-E", "^(NoNewPrivs|Cap)", "/proc/self/status"]
+    native = run(command)
+    if os.geteuid() == 0:  # without CAP_SYS_ADMIN a filter needs it, see seccomp(2)
+        assert run(trace_command(command)) == native
+    assert run(trace_command(command, ["--disable-seccomp"])) == native
+
+
+@pytest.fixture
+def setuid_program(compile_c: Compiler, public_dir: Path) -> str:
+    """identity.c as a setuid-root program that everybody may run."""
+    program = public_dir / "identity"
+    shutil.copy(compile_c("identity.c"), str(program))
+    program.chmod(0o4755)
+    native = run([str(program)], preexec_fn=become_nobody)
+    if native.stdout.split()[2] != b"0":
+        pytest.skip("set-user-id has no effect on this file system")
+    return str(program)
+
+
+def become_nobody() -> None:
+    """Drops root's identity for good."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_a_setuid_program_keeps_its_power(options: List[str], setuid_program: str) -> None:
+    native = run([setuid_program], preexec_fn=become_nobody)
+    traced = run_traced([setuid_program], ["--uid", str(NOBODY), "--gid", str(NOBODY)] + options)
+    assert traced._replace(events=[]) == native
+    (event,) = execs_of(traced.events, setuid_program)
+    credentials = event["process"]["credentials"]
+    assert (credentials["uid"], credentials["euid"], event["process"]["uid"]) == (NOBODY, 0, NOBODY)
+
+
+@pytest.mark.root
+def test_a_setuid_program_deeper_in_the_tree_keeps_its_power(setuid_program: str) -> None:
+    command = ["sh", "-c", '"$1" && grep NoNewPrivs /proc/self/status', "sh", setuid_program]
+    native = run(command, preexec_fn=become_nobody)
+    assert run(trace_command(command, ["--uid", str(NOBODY), "--gid", str(NOBODY)])) == native
+
+
+@pytest.mark.root
+def test_another_user_s_command(compile_c: Compiler, public_dir: Path) -> None:
+    program = public_dir / "identity"
+    shutil.copy(compile_c("identity.c"), str(program))
+    result = run_traced([str(program)], ["--uid", "1234", "--gid", "4321"])
+    assert result[:3] == (0, b"uid 1234 1234 1234 gid 4321 4321 4321 groups 0\n", b"")
+    (event,) = execs_of(result.events, program)
+    assert (event["process"]["uid"], event["process"]["gid"]) == (1234, 4321)
+
+
+@pytest.mark.root
+def test_an_ordinary_user_can_trace(compile_c: Compiler, public_dir: Path) -> None:
+    """The interpreter that runs the tests may be out of other users' reach; a system's own is not."""
+    interpreter = next((path for path in ("/usr/bin/python3", sys.executable)
+                        if run([path, "-c", ""], preexec_fn=become_nobody_or_fail).status == 0), None)
+    if interpreter is None:
+        pytest.skip("no interpreter that other users may run")
+    shutil.copytree(str(Path(__file__).resolve().parent.parent / "ebpfless_arch"), str(public_dir / "ebpfless_arch"))
+    shutil.copy(str(Path(__file__).resolve().parent.parent / "ebpfless.py"), str(public_dir))
+    program = public_dir / "identity"
+    shutil.copy(compile_c("identity.c"), str(program))
+    command = [interpreter] + trace_command([str(program)])[1:]
+    result = run(command, preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+    identity = "uid {0} {0} {0} gid {0} {0} {0} groups 0\n".format(NOBODY).encode()
+    assert result[:3] == (0, identity, b"")
+
+
+def become_nobody_or_fail() -> None:
+    """become_nobody for programs that such a user may not be able to execute."""
+    become_nobody()
+    os.chdir("/")
+
+
+def test_resident_memory_of_the_tracer(compile_c: Compiler, tmp_path: Path) -> None:
+    opens = 5003
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "events"
+    options = ["--events", "--format", "json", "--output", str(output)]
+    command = trace_command([compile_c("many_opens.c"), str(tmp_path / "file"), str(opens)], options)
+    with Session(command) as session:
+        word, pid = session.line(60).split()
+        tracer = int(status_field(int(pid), "TracerPid"))
+        resident = int(status_field(tracer, "VmRSS").split()[0])
+        assert (word, session.finish().status) == ("done", 0)
+    assert resident < 16 * MEGABYTE
+    assert output.read_bytes().count(str(tmp_path / "file").encode()) >= opens
+
+
+def test_a_descriptor_of_ours_never_shows_in_ls(tmp_path: Path) -> None:
+    result = run_traced(["sh", "-c", "ls /proc/self/fd; ls /proc/$$/fd; sh -c 'ls /proc/self/fd'"])
+    assert result.stdout == run(["sh", "-c", "ls /proc/self/fd; ls /proc/$$/fd; sh -c 'ls /proc/self/fd'"]).stdout
+    assert [retval(event) for event in named(result.events, "open") if retval(event) >= 0]
+    assert not opens_of(result.events, tmp_path)

@@ -1,0 +1,174 @@
+"""Signals, stopping and job control are what they are without a tracer."""
+
+import os
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from blackbox import Compiler, Session, descendants, run, thread_states, trace_command, wait_until
+from terminal import Terminal
+
+SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    states = thread_states(pid)
+    return bool(states) and set(states) <= set("Tt")
+
+
+def ready_pid(line: str) -> int:
+    """The process id in the first line of signals.c."""
+    word, pid = line.split()
+    assert word == "ready"
+    return int(pid)
+
+
+@pytest.mark.parametrize("number,word", [
+    (signal.SIGHUP, "HUP"), (signal.SIGINT, "INT"), (signal.SIGUSR1, "USR1"), (signal.SIGTERM, "TERM"),
+    (signal.SIGCONT, "CONT"), (signal.SIGRTMIN + 3, "RT+3")])
+def test_a_signal_to_ebpfless_reaches_the_command_once(number: int, word: str, compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")])) as session:
+        command = ready_pid(session.line())
+        for _ in range(3):
+            os.kill(session.pid, number)
+            assert session.line() == "got " + word
+        os.kill(command, signal.SIGUSR2)
+        assert session.line() == "end"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
+def test_queued_signals_to_ebpfless_all_reach_the_command(compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")])) as session:
+        ready_pid(session.line())
+        for _ in range(20):
+            os.kill(session.pid, signal.SIGRTMIN + 3)
+        assert [session.line() for _ in range(20)] == ["got RT+3"] * 20
+        os.kill(session.pid, signal.SIGUSR2)
+        assert session.line() == "end"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
+def test_a_deadly_signal_to_ebpfless_ends_the_command_and_is_the_status() -> None:
+    with Session(trace_command(["sh", "-c", "echo started; exec sleep 1000"])) as session:
+        assert session.line() == "started"
+        os.kill(session.pid, signal.SIGTERM)
+        assert session.finish()[:3] == (-signal.SIGTERM, b"", b"")
+
+
+def test_signals_within_the_tree_go_where_they_are_sent(compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")])) as session:
+        command = ready_pid(session.line())
+        for number, word in [(signal.SIGTERM, "TERM"), (signal.SIGINT, "INT"), (signal.SIGRTMIN + 3, "RT+3")]:
+            os.kill(command, number)
+            assert session.line() == "got " + word
+        os.kill(command, signal.SIGUSR2)
+        assert session.line() == "end"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
+def test_stopped_children_are_reported_and_really_stop(compile_c: Compiler) -> None:
+    program = compile_c("stopper.c")
+    native = run([program])
+    assert native.stdout.endswith(b"killed while stopped by 9\n")
+    assert run(trace_command([program])) == native
+
+
+def test_the_command_itself_stops_and_continues(compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")])) as session:
+        command = ready_pid(session.line())
+        for _ in range(3):
+            os.kill(command, signal.SIGSTOP)
+            wait_until(lambda: is_stopped(command), "SIGSTOP stops the command")
+            os.kill(command, signal.SIGUSR1)
+            assert session.stays_silent(0.2)
+            assert is_stopped(command)
+            os.kill(command, signal.SIGCONT)
+            assert sorted([session.line(), session.line()]) == ["got CONT", "got USR1"]
+        os.kill(command, signal.SIGUSR2)
+        assert session.line() == "end"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
+def test_a_stopped_command_can_be_killed(compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")])) as session:
+        command = ready_pid(session.line())
+        os.kill(command, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(command), "SIGSTOP stops the command")
+        os.kill(command, signal.SIGKILL)
+        assert session.finish()[:3] == (-signal.SIGKILL, b"", b"")
+
+
+def test_ctrl_c_reaches_the_command_once(compile_c: Compiler) -> None:
+    with Terminal(trace_command([compile_c("signals.c")])) as terminal:
+        command = int(terminal.expect(r"ready (\d+)").group(1))
+        for _ in range(3):
+            terminal.type("\x03")
+            terminal.expect("got INT")
+        os.kill(command, signal.SIGUSR2)
+        terminal.expect("end")
+        assert terminal.finish() == 5
+        assert terminal.output.count(b"got") == 3
+
+
+@pytest.mark.parametrize("key,number", [("\x03", signal.SIGINT), ("\x1c", signal.SIGQUIT)])
+def test_a_key_that_kills_the_command_is_the_status(key: str, number: int) -> None:
+    with Terminal(trace_command(["sh", "-c", "ulimit -c 0; echo started; exec sleep 1000"])) as terminal:
+        terminal.expect("started")
+        terminal.type(key)
+        assert terminal.finish() == -number
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_job_control_of_a_traced_shell(compile_c: Compiler) -> None:
+    with Terminal(trace_command(SHELL)) as terminal:
+        terminal.expect(r"prompt\$ ")
+        stop_and_resume(terminal, compile_c("signals.c"))
+        terminal.type("exit 3\n")
+        assert terminal.finish() == 3
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_job_control_of_ebpfless_in_a_shell(compile_c: Compiler, tmp_path: Path) -> None:
+    command = trace_command([compile_c("signals.c")], ["--output", str(tmp_path / "detections")])
+    with Terminal(SHELL) as terminal:
+        terminal.expect(r"prompt\$ ")
+        stop_and_resume(terminal, " ".join(shlex.quote(word) for word in command))
+        terminal.type("exit 3\n")
+        assert terminal.finish() == 3
+
+
+def stop_and_resume(terminal: Terminal, command: str) -> None:
+    """Runs signals.c as a shell's job: Ctrl-Z stops it, fg continues it, Ctrl-C reaches it once."""
+    terminal.type(command + "\n")
+    pid = int(terminal.expect(r"ready (\d+)").group(1))
+    for _ in range(3):
+        terminal.type("\x1a")
+        terminal.expect(r"Stopped")
+        terminal.expect(r"prompt\$ ")
+        wait_until(lambda: is_stopped(pid), "Ctrl-Z stops the job")
+        terminal.type("fg\n")
+        terminal.expect("got CONT")
+    terminal.type("\x1a")
+    terminal.expect(r"prompt\$ ")
+    terminal.type("bg\n")
+    terminal.expect("got CONT")
+    terminal.type("fg\n")
+    wait_until(lambda: foreground(terminal) == os.getpgid(pid), "fg gives the job the terminal")
+    terminal.type("\x03")
+    terminal.expect("got INT")
+    os.kill(pid, signal.SIGUSR2)
+    terminal.expect("end")
+    terminal.expect(r"prompt\$ ")
+    terminal.type("echo status=$?\n")
+    terminal.expect(r"status=5\r")
+    assert terminal.output.count(b"got INT") == 1
+    assert pid not in descendants(terminal.process.pid)
+
+
+def foreground(terminal: Terminal) -> int:
+    """The process group that has the terminal."""
+    return os.tcgetpgrp(terminal.master)
