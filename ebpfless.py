@@ -22,6 +22,15 @@ def _user_id(text: str) -> int:
     return int(text)
 
 
+def _duration(text: str) -> str:
+    """A duration as Go writes it: 500ms, 2s, 1m30s; raises ArgumentTypeError."""
+    import re
+
+    if not re.match(r"^(\d+(\.\d+)?(ns|us|ms|s|m|h))+$", text):
+        raise argparse.ArgumentTypeError("'%s' is not a duration such as 500ms or 2s" % text)
+    return text
+
+
 TRACE_OPTIONS: Tuple[Option, ...] = (
     (("--policy",), dict(action="append", default=[], metavar="FILE|DIR",
                          help="rules to use, repeatable (default: the built-in policy)")),
@@ -32,12 +41,17 @@ TRACE_OPTIONS: Tuple[Option, ...] = (
     (("--uid",), dict(type=_user_id, metavar="N", help="run COMMAND as this numeric user id")),
     (("--gid",), dict(type=_user_id, metavar="N", help="run COMMAND as this numeric group id")),
     (("--disable-seccomp",), dict(action="store_true", help="stop at every system call, not by a filter (slow)")),
+    (("--disable-stats",), dict(action="store_true", help="name files only: no owner, times, inode")),
     (("--wait-all",), dict(action="store_true", help="wait for processes that outlive COMMAND, too")),
     (("--verbose",), dict(action="store_true", help="say at the end what was counted")),
     (("--probe-addr",), dict(default="none", metavar="HOST:PORT", help="accepted; there is no link to a probe yet")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
     (("--disable-proc-scan",), dict(action="store_true", help="accepted; there is no scan of /proc yet")),
-    (("--proc-scan-rate",), dict(metavar="DURATION", help="accepted; there is no scan of /proc yet")),
+    (("--proc-scan-rate",), dict(type=_duration, metavar="DURATION",
+                                 help="accepted; there is no scan of /proc yet")),
+    (("--pid",), dict(action="append", type=int, metavar="PID", help="not yet: trace a running process")),
+    (("--wait-probe",), dict(type=float, metavar="SECONDS", help="not yet: wait for a probe")),
+    (("--config",), dict(metavar="FILE", help="not yet: read a configuration")),
 )
 
 
@@ -78,6 +92,10 @@ def run_trace(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import TraceOptions, UsageError
 
+    for name, value in (("--pid", arguments.pid), ("--wait-probe", arguments.wait_probe), ("--config", arguments.config)):
+        if value is not None:
+            _complain("trace: %s is not there yet in version %s" % (name, __version__))
+            return _USAGE
     command = arguments.operands
     if not command:
         _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]'")
@@ -85,7 +103,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
     try:
         return local.trace(TraceOptions(
             command, arguments.policy, arguments.output, arguments.format, arguments.events, arguments.verbose,
-            not arguments.disable_seccomp, arguments.wait_all, arguments.uid, arguments.gid))
+            not arguments.disable_seccomp, not arguments.disable_stats, arguments.wait_all, arguments.uid, arguments.gid))
     except UsageError as error:
         _complain("trace: %s" % error)
         return _USAGE
@@ -121,7 +139,8 @@ COMMANDS = (
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write("ebpfless %s\n" % text)
+    if sys.stderr is not None:
+        sys.stderr.write("ebpfless %s\n" % text)
 
 
 def _parser(command: Command) -> _Parser:

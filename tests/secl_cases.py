@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from ebpfless_arch.events.model import Event, ExecEvent, File, OpenEvent, Process
 from ebpfless_arch.events.users import Users
@@ -115,7 +115,7 @@ def compile_case(case: Case, table: FieldTable) -> Compiled:
     compiler = Compiler(table, variables_of(case))
     macros = case.get("macros", [])
     assert isinstance(macros, list)
-    events = set()
+    events: Set[str] = set()
     failed: Optional[SeclError] = None
     for macro in macros:
         try:
@@ -170,7 +170,7 @@ def _set_process(process: Process, values: Dict[str, object]) -> bool:
         value = _moment(given)
         if name in _PROCESS_SLOTS:
             setattr(process, name, value)
-        elif name in _CREDENTIALS:
+        elif name in _CREDENTIALS and isinstance(value, int):
             process.credentials = process.credentials._replace(**{name: value})
         elif name == "argv" and isinstance(value, list):
             process.arguments = [process.argv0] + value

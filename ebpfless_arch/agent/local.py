@@ -27,7 +27,7 @@ def _run(keeper: Keeper, options: TraceOptions) -> int:
 
     agent, interest = evaluation.prepare(options)
     plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures,
-                options.use_filter, options.uid, options.gid, os.getpid())
+                options.use_filter, options.attributes, options.uid, options.gid, os.getpid())
     outcome = keeper.launch(plan, agent, options.wait_all)
     agent.conclude(outcome.problem, options.verbose)
     return die_like(outcome.status) if outcome.status >= 0 else FAILED

@@ -13,6 +13,7 @@ class TraceOptions(NamedTuple):
     events: bool
     verbose: bool
     use_filter: bool
+    attributes: bool
     wait_all: bool
     uid: Optional[int]
     gid: Optional[int]

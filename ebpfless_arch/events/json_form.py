@@ -1,7 +1,7 @@
 """Events as JSON objects in the shape of Datadog's workload-protection messages (backend_linux.schema.json).
 
-What their schema has no place for (the result, our sequence number) is in
-`evt.variables`, which the schema leaves open. Values of environment variables
+What their schema has no place for (the result, our sequence number, that a
+program's file was deleted) is in `evt.variables`, which the schema leaves open. Values of environment variables
 are never part of it.
 """
 
@@ -46,8 +46,7 @@ def error_name(retval: int) -> str:
 
 def file_json(file: File) -> Json:
     """A file; attributes only where they are known."""
-    path = file.path + " (deleted)" if file.deleted and file.path else file.path
-    form: Json = {"path": path, "name": file.name, "uid": file.uid, "gid": file.gid}
+    form: Json = {"path": file.path, "name": file.name, "uid": file.uid, "gid": file.gid}
     if file.inode:
         form.update(inode=file.inode, mode=file.mode, user=file.user, group=file.group,
                     modification_time=timestamp(file.modification_time), change_time=timestamp(file.change_time))
@@ -139,6 +138,8 @@ def event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
     form: Json = {"agent": agent, "title": title, "date": timestamp(event.time),
                   "evt": {"name": event.type, "category": CATEGORIES[event.type], "outcome": outcome(event.retval),
                           "variables": variables}}
+    if event.process.file.deleted:
+        variables["executable_deleted"] = True
     part: Optional[Callable[[Event, Json], None]] = _PARTS.get(event.type)
     if part is not None:
         part(event, form)

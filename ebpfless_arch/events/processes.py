@@ -110,6 +110,8 @@ class Processes:
         _, time, pid, tid, retval, path, argument, flags, mode, status, error = record
         file = make_file(self._users, path, status)
         file.error = error
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            file.deleted = False  # it never had a name to lose
         return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, os.fsdecode(argument))
 
     def _exit(self, record: Record) -> Event:

@@ -14,7 +14,7 @@ follows depends on the kind:
     BLIND  reason
     LOST   count                      records that found no room
     FAULT  text                       an error inside the tracer; the tracee went on
-    STATE  word, value                "started", "ended" (wait status, tracees left), "stopped" (signal),
+    STATE  word, value                "started", "ended" (wait status, tracees left),
                                       "failed" (text), "done"
 """
 
@@ -24,7 +24,7 @@ Record = Tuple[Any, ...]
 
 FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE = range(8)
 
-STARTED, ENDED, STOPPED, FAILED, DONE = range(5)
+STARTED, ENDED, FAILED, DONE = range(4)
 
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256

@@ -5,21 +5,21 @@ macro holds is checked again wherever it is used, because the meaning of a text
 depends on the field beside it; mistakes in it are shown at the place of use.
 """
 
-import difflib
 import re
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NoReturn, Union
 
-from ebpfless_arch.rules import grammar
+from ebpfless_arch.rules import tree as syntax
 from ebpfless_arch.rules.addresses import Network, to_network
 from ebpfless_arch.rules.constants import CONSTANTS
-from ebpfless_arch.rules.fields import NETWORK_EVENTS, Field, FieldTable
-from ebpfless_arch.rules.grammar import MAX_DEPTH, Node, error_at
+from ebpfless_arch.rules.fields import Field, FieldTable
+from ebpfless_arch.rules.grammar import MAX_DEPTH
+from ebpfless_arch.rules.names import KIND_NAMES, Macro, Names, nearest
 from ebpfless_arch.rules.patterns import Flavor, PatternError, Shape, TextSet, check_path, shape_of
+from ebpfless_arch.rules.tree import Node
 from ebpfless_arch.rules.typed import (
     AddressTest, Arithmetic, Checked, Const, Constants, Joined, Junction, Membership, Negation, Read, Relation,
     TextTest, Typed, VariableRead, Variables, depth_of, is_array, is_many)
 
-_BUILTIN_VARIABLES = {"builtins.uuid4": "string"}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _FOLDING: Dict[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b, "-": lambda a, b: a - b, "&": lambda a, b: a & b, "|": lambda a, b: a | b,
@@ -27,46 +27,21 @@ _FOLDING: Dict[str, Callable[[int, int], int]] = {
 _ORDERING: Dict[str, Callable[[int, int], bool]] = {
     "==": lambda a, b: a == b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b}
-_REGISTER = re.compile(r"([A-Za-z0-9_.]+)\[([A-Za-z0-9_]*)\](?:\.([A-Za-z0-9_.]+))?\Z")
 _REFERENCE = re.compile(r"([$%])\{([A-Za-z_][A-Za-z0-9_.]*)\}")
-_NAMES = {"bool": "a boolean", "int": "an integer", "string": "a text", "ip": "an address",
-          "bool[]": "a list of booleans", "int[]": "a list of integers", "string[]": "a list of texts",
-          "ip[]": "a list of addresses"}
 _SHORT = 16
 # What macros may add up to: they multiply when they use each other.
 _MAX_NODES = 50000
-_MAX_MACROS = 20
+_MAX_DEPTH = 3 * MAX_DEPTH
 
 
-class Macro(NamedTuple):
-    """A macro and the macros that it may use itself."""
+class Checker(Names):
+    """Checks one rule."""
 
-    name: str
-    text: str
-    node: Node
-    known: Mapping[str, "Macro"]
-
-
-class Checker:
-    """Checks one rule. `table` are its fields, `macros` and `variables` what it may use besides."""
-
-    def __init__(self, text: str, table: FieldTable, macros: Mapping[str, Macro], variables: Variables) -> None:
-        self.text = text
-        self.table = table
-        self.macros = macros
-        self.variables = variables
-        self.reads: Dict[str, Tuple[Field, int]] = {}
-        self.register = ""
-        self.iterable = ""
-        self.used_at: Optional[int] = None
+    def __init__(self, text: str, table: FieldTable, macros: Mapping[str, Macro], variables: Variables,
+                 fim: str = "") -> None:
+        Names.__init__(self, text, table, macros, variables, fim)
         self.nodes = 0
-        self.nesting = 0
-
-    def fail(self, offset: int, reason: str, message: str) -> NoReturn:
-        raise error_at(self.text, offset if self.used_at is None else self.used_at, reason, message)
-
-    def mismatch(self, offset: int, message: str) -> NoReturn:
-        self.fail(offset, "type_mismatch", message)
+        self.depth = 0
 
     # Whole rules
 
@@ -74,7 +49,7 @@ class Checker:
         """The checked rule; with `needs_event` exactly one event type must result."""
         tree = self.whole(node)
         if tree.kind != "bool":
-            self.mismatch(node.offset, f"a rule must be true or false, this is {_NAMES[tree.kind]}")
+            self.mismatch(node.offset, f"a rule must be true or false, this is {KIND_NAMES[tree.kind]}")
         return Checked(tree, self.event_type(node, needs_event), frozenset(self.reads), self.register, self.iterable,
                        self.unavailable())
 
@@ -85,30 +60,6 @@ class Checker:
             self.fail(node.offset, "value_limit", f"with its macros it is nested deeper than {MAX_DEPTH} levels")
         return tree
 
-    def unavailable(self) -> Tuple[str, ...]:
-        reasons: Dict[str, List[str]] = {}
-        for name, (field, _) in self.reads.items():
-            if field.unavailable:
-                reasons.setdefault(field.unavailable, []).append(name)
-        return tuple(why if why.startswith("event ") else f"field {', '.join(names)}: {why}"
-                     for why, names in reasons.items())
-
-    def event_type(self, node: Node, needs_event: bool) -> str:
-        first: Optional[Field] = None
-        for field, offset in self.reads.values():
-            if field.event and first is not None and field.event != first.event:
-                self.fail(offset, "mixed_event_types",
-                          f"{field.name} belongs to {field.event} events, {first.name} to {first.event} events")
-            if field.event:
-                first = field
-        found = first.event if first is not None else ""
-        if needs_event and not found:
-            self.fail(node.offset, "no_event", "no field of an event; add one, such as exec.file.path or open.file.path")
-        for field, offset in self.reads.values():
-            if "network" in field.flags and found not in NETWORK_EVENTS:
-                self.fail(offset, "restricted_field", f"{field.name} is for {', '.join(NETWORK_EVENTS)} rules only")
-        return found
-
     # Expressions
 
     def check(self, node: Node) -> Typed:
@@ -116,41 +67,49 @@ class Checker:
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             self.fail(node.offset, "value_limit", f"with its macros it has more than {_MAX_NODES} parts")
-        if isinstance(node, grammar.Logical):
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            self.fail(node.offset, "value_limit", "with its macros it is nested too deeply")
+        tree = self.dispatch(node)
+        self.depth -= 1
+        return tree
+
+    def dispatch(self, node: Node) -> Typed:
+        if isinstance(node, syntax.Logical):
             return self.junction(node)
-        if isinstance(node, grammar.Comparison):
+        if isinstance(node, syntax.Comparison):
             return self.comparison(node)
-        if isinstance(node, grammar.Unary):
+        if isinstance(node, syntax.Unary):
             return self.unary(node)
-        if isinstance(node, grammar.Binary):
+        if isinstance(node, syntax.Binary):
             return self.arithmetic(node)
-        if isinstance(node, grammar.Array):
+        if isinstance(node, syntax.Array):
             return self.constants(node)
-        if isinstance(node, grammar.Name):
+        if isinstance(node, syntax.Name):
             return self.name(node)
         return self.value(node)
 
     def value(self, node: Node) -> Typed:
-        if isinstance(node, grammar.Text):
+        if isinstance(node, syntax.Text):
             return self.text_value(node)
-        if isinstance(node, grammar.Number):
+        if isinstance(node, syntax.Number):
             return Const("int", node.value)
-        if isinstance(node, grammar.Duration):
+        if isinstance(node, syntax.Duration):
             return Const("int", node.value, "duration")
-        if isinstance(node, grammar.Address):
+        if isinstance(node, syntax.Address):
             return Const("ip", self.network(node))
-        if isinstance(node, grammar.Variable):
+        if isinstance(node, syntax.Variable):
             return self.variable(node.name, node.offset)
-        assert isinstance(node, grammar.FieldRef)
+        assert isinstance(node, syntax.FieldRef)
         return self.field(node.name, node.offset)
 
-    def network(self, node: grammar.Address) -> Network:
+    def network(self, node: syntax.Address) -> Network:
         try:
             return to_network(node.text)
         except ValueError as error:
             self.fail(node.offset, "bad_address", f"{node.text} is no address: {error}")
 
-    def text_value(self, node: grammar.Text) -> Typed:
+    def text_value(self, node: syntax.Text) -> Typed:
         """A text literal; variables in an ordinary one make it a joined text."""
         if node.kind != "string":
             return Const("string", node.value, node.kind)
@@ -160,20 +119,20 @@ class Checker:
             offset = node.offset + 1 + match.start()
             read = (self.variable if match.group(1) == "$" else self.field)(match.group(2), offset)
             if read.kind in ("bool", "bool[]", "ip", "ip[]"):
-                self.mismatch(offset, f"{match.group()} is {_NAMES[read.kind]} and cannot stand in a text")
+                self.mismatch(offset, f"{match.group()} is {KIND_NAMES[read.kind]} and cannot stand in a text")
             parts += [Const("string", node.value[at:match.start()], "string"), read]
             at = match.end()
         if not parts:
             return Const("string", node.value, "string")
         return Joined("string", tuple(parts) + (Const("string", node.value[at:], "string"),))
 
-    def constants(self, node: grammar.Array) -> Constants:
+    def constants(self, node: syntax.Array) -> Constants:
         members = []
         for member in node.members:
-            if isinstance(member, grammar.Text):
+            if isinstance(member, syntax.Text):
                 # No variables inside of lists: ${ } is ordinary text here.
                 members.append(Const("string", member.value, member.kind))
-            elif isinstance(member, grammar.Name):
+            elif isinstance(member, syntax.Name):
                 members.append(self.constant_member(member))
             else:
                 value = self.value(member)
@@ -183,17 +142,17 @@ class Checker:
                 self.mismatch(member.offset, "the members of a list are of one type")
         return Constants((members[0].kind if members else "string") + "[]", tuple(members))
 
-    def constant_member(self, node: grammar.Name) -> Const:
+    def constant_member(self, node: syntax.Name) -> Const:
         value = CONSTANTS.get(node.text)
         if value is None:
             kind = "unknown_field" if "." in node.text else "unknown_macro"
             self.fail(node.offset, kind, f"{node.text} is no constant; a list holds literals or constants"
-                                         + _nearest(node.text, CONSTANTS))
+                                         + nearest(node.text, CONSTANTS))
         return _constant(value)
 
     # Names
 
-    def name(self, node: grammar.Name, in_list: bool = False) -> Typed:
+    def name(self, node: syntax.Name, in_list: bool = False) -> Typed:
         """A constant, a macro or a field; in list position macros come first."""
         macro = self.macros.get(node.text)
         constant = CONSTANTS.get(node.text)
@@ -203,95 +162,21 @@ class Checker:
             return self.macro(macro, node)
         return self.field(node.text, node.offset)
 
-    def macro(self, macro: Macro, node: grammar.Name) -> Typed:
+    def macro(self, macro: Macro, node: syntax.Name) -> Typed:
         outer = self.used_at, self.macros
         self.used_at = node.offset if self.used_at is None else self.used_at
         self.macros = macro.known
-        self.nesting += 1
-        if self.nesting > _MAX_MACROS:
-            self.fail(node.offset, "value_limit", f"more than {_MAX_MACROS} macros use each other")
         tree = self.check(macro.node)
-        self.nesting -= 1
         self.used_at, self.macros = outer
         return tree
 
-    def field(self, name: str, offset: int) -> Typed:
-        if "[" in name or "]" in name:
-            return self.indexed(name, offset)
-        field = self.find(name, offset)
-        self.reads.setdefault(field.name, (field, offset))
-        return Read(field.kind, field)
-
-    def find(self, name: str, offset: int) -> Field:
-        name = self.table.aliases.get(name, name)
-        field = self.table.fields.get(name)
-        if field is None:
-            self.unknown(name, offset)
-        return field
-
-    def unknown(self, name: str, offset: int) -> NoReturn:
-        event = name.partition(".")[0]
-        if "." not in name:
-            hint = _nearest(name, list(self.macros) + list(CONSTANTS))
-            self.fail(offset, "unknown_macro", f"{name} is no macro, constant or field{hint}")
-        events = {field.partition(".")[0] for field in self.table.fields}
-        if event not in events:
-            self.fail(offset, "unknown_field", f"unknown event type {event}{_nearest(event, events)}")
-        near = [field for field in self.table.fields if field.startswith(event + ".")]
-        self.fail(offset, "unknown_field", f"unknown field {name}{_nearest(name, near)}")
-
-    def indexed(self, name: str, offset: int) -> Typed:
-        """iterable[REGISTER].attribute, or array[NUMBER]."""
-        match = _REGISTER.match(name)
-        if match is None:
-            self.fail(offset, "iterator_misuse", f"{name}: one [REGISTER] after the name of an iterable is allowed")
-        place, register, attribute = match.groups()
-        if attribute is None:
-            return self.element(place, register, offset)
-        if place not in self.table.iterables:
-            self.fail(offset, "iterator_misuse", f"{place} is no iterable; these are: {', '.join(self.table.iterables)}")
-        if register in ("", "_"):
-            self.fail(offset, "iterator_misuse", f"a register needs a name, as in {place}[A].{attribute}")
-        if self.register and (register, place) != (self.register, self.iterable):
-            self.fail(offset, "iterator_misuse", f"one register in a rule: {self.iterable}[{self.register}] is in use")
-        field = self.find(f"{place}.{attribute}", offset)
-        if field.iterable != place:
-            self.fail(offset, "iterator_misuse", f"{field.name} does not belong to a single record")
-        self.register, self.iterable = register, place
-        self.reads.setdefault(field.name, (field, offset))
-        return Read(field.element_kind, field, register)
-
-    def element(self, name: str, index: str, offset: int) -> Typed:
-        name = self.table.aliases.get(name, name)
-        field = self.table.fields.get(name)
-        if field is None or not is_array(Read(field.kind, field)) or not index.isdigit() or len(index) > 9:
-            self.fail(offset, "iterator_misuse", f"{name}[{index}]: only a list field takes an index, from 0")
-        self.reads.setdefault(field.name, (field, offset))
-        return Read(field.kind[:-2], field, "", int(index))
-
-    def variable(self, name: str, offset: int) -> Typed:
-        kind = _BUILTIN_VARIABLES.get(name) or self.variables.kind(name)
-        if kind:
-            return VariableRead(kind, name, kind)
-        whole = name[:-len(".length")] if name.endswith(".length") else ""
-        kind = _BUILTIN_VARIABLES.get(whole) or self.variables.kind(whole)
-        if kind:
-            if kind != "string" and not kind.endswith("[]"):
-                self.mismatch(offset, f"${{{whole}}} is {_NAMES[kind]} and has no length")
-            return VariableRead("int", whole, kind, True)
-        # ${process.pid} is published as a variable; for the others, engines of 2025 read the field as well.
-        if self.table.aliases.get(name, name) in self.table.fields:
-            return self.field(name, offset)
-        known = list(self.variables.definitions) + list(_BUILTIN_VARIABLES)
-        self.fail(offset, "unknown_variable", f"no action sets the variable {name}{_nearest(name, known)}")
-
     # Operators
 
-    def junction(self, node: grammar.Logical) -> Typed:
+    def junction(self, node: syntax.Logical) -> Typed:
         operator = node.operator
         items = []
         rest: Node = node
-        while isinstance(rest, grammar.Logical) and rest.operator == operator:
+        while isinstance(rest, syntax.Logical) and rest.operator == operator:
             items.append(self.boolean(rest.left, operator))
             rest = rest.right
         items.append(self.boolean(rest, operator))
@@ -301,31 +186,31 @@ class Checker:
         tree = self.check(node)
         if tree.kind != "bool":
             hint = "; compare it with something" if not is_array(tree) else "; use == or in"
-            self.mismatch(node.offset, f"{operator} joins true and false, this is {_NAMES[tree.kind]}{hint}")
+            self.mismatch(node.offset, f"{operator} joins true and false, this is {KIND_NAMES[tree.kind]}{hint}")
         return tree
 
-    def unary(self, node: grammar.Unary) -> Typed:
+    def unary(self, node: syntax.Unary) -> Typed:
         operand = self.check(node.operand)
         if node.operator == "not":
             if operand.kind != "bool":
-                self.mismatch(node.offset, f"not applies to {_NAMES[operand.kind]} here, for it binds tighter than a "
-                                           "comparison; write not (...) or use the opposite operator")
+                self.mismatch(node.offset, f"not applies to {KIND_NAMES[operand.kind]} here, for it binds tighter "
+                                           "than a comparison; write not (...) or use the opposite operator")
             return _negation(operand)
         if operand.kind != "int":
-            self.mismatch(node.offset, f"{node.operator} needs an integer, this is {_NAMES[operand.kind]}")
+            self.mismatch(node.offset, f"{node.operator} needs an integer, this is {KIND_NAMES[operand.kind]}")
         return _arithmetic(*(("-", Const("int", 0), operand) if node.operator == "-"
                              else ("^", Const("int", -1), operand)))
 
-    def arithmetic(self, node: grammar.Binary) -> Typed:
+    def arithmetic(self, node: syntax.Binary) -> Typed:
         left, right = self.check(node.left), self.check(node.right)
         for side, tree in ((node.left, left), (node.right, right)):
             if tree.kind != "int":
-                self.mismatch(side.offset, f"{node.operator} needs integers, this is {_NAMES[tree.kind]}")
+                self.mismatch(side.offset, f"{node.operator} needs integers, this is {KIND_NAMES[tree.kind]}")
         if node.operator in "&|^" and not isinstance(left, Const) and not isinstance(right, Const):
             self.fail(node.offset, "dynamic_bitmask", f"one side of {node.operator} must be constant")
         return _arithmetic(node.operator, left, right)
 
-    def comparison(self, node: grammar.Comparison) -> Typed:
+    def comparison(self, node: syntax.Comparison) -> Typed:
         if node.operator in ("in", "not in", "allin"):
             found = self.membership(node)
             return _negation(found) if node.operator == "not in" else found
@@ -338,7 +223,7 @@ class Checker:
             found = self.relation(node, left, right)
         return _negation(found) if node.operator[0] == "!" else found
 
-    def relation(self, node: grammar.Comparison, left: Typed, right: Typed) -> Typed:
+    def relation(self, node: syntax.Comparison, left: Typed, right: Typed) -> Typed:
         """The positive form of a comparison."""
         kinds = {left.kind.rstrip("[]"), right.kind.rstrip("[]")}
         operator = "==" if node.operator == "!=" else node.operator
@@ -348,7 +233,7 @@ class Checker:
         if kind == "int":
             return self.int_relation(node, operator, left, right)
         if operator != "==":
-            self.mismatch(node.offset, f"{node.operator} compares integers, not {_NAMES[kind]}")
+            self.mismatch(node.offset, f"{node.operator} compares integers, not {KIND_NAMES[kind]}")
         if kind == "string":
             if is_array(right):
                 self.mismatch(node.offset, "a list of texts stands on the left of == or on the right of in")
@@ -361,10 +246,11 @@ class Checker:
             return Const("bool", left.value == right.value)
         return Relation("bool", "==", left, right)
 
-    def refuse_pair(self, node: grammar.Comparison, left: Typed, right: Typed) -> NoReturn:
-        self.mismatch(node.offset, f"{node.operator} cannot compare {_NAMES[left.kind]} with {_NAMES[right.kind]}")
+    def refuse_pair(self, node: syntax.Comparison, left: Typed, right: Typed) -> NoReturn:
+        self.mismatch(node.offset,
+                      f"{node.operator} cannot compare {KIND_NAMES[left.kind]} with {KIND_NAMES[right.kind]}")
 
-    def int_relation(self, node: grammar.Comparison, operator: str, left: Typed, right: Typed) -> Typed:
+    def int_relation(self, node: syntax.Comparison, operator: str, left: Typed, right: Typed) -> Typed:
         if isinstance(right, Const) and right.form == "duration":
             return self.duration_relation(node, operator, left, right)
         if is_array(right):
@@ -373,16 +259,16 @@ class Checker:
             return Const("bool", _ORDERING[operator](_int(left), _int(right)))
         return Relation("bool", operator, left, right)
 
-    def duration_relation(self, node: grammar.Comparison, operator: str, left: Typed, right: Typed) -> Typed:
+    def duration_relation(self, node: syntax.Comparison, operator: str, left: Typed, right: Typed) -> Typed:
         if node.operator == "!=":
             self.mismatch(node.offset, "!= does not take a duration; use not (... == ...)")
         if is_array(left) and operator == "==":
             self.mismatch(node.offset, "== on a list does not take a duration; use < or >")
-        plain = isinstance(left, (Read, VariableRead, Const)) and not isinstance(node.left, (grammar.Unary,
-                                                                                            grammar.Binary))
+        plain = isinstance(left, (Read, VariableRead, Const)) and not isinstance(node.left, (syntax.Unary,
+                                                                                            syntax.Binary))
         return Relation("bool", operator, left, right, plain)
 
-    def text_equality(self, node: grammar.Comparison, left: Typed, right: Typed) -> Typed:
+    def text_equality(self, node: syntax.Comparison, left: Typed, right: Typed) -> Typed:
         if isinstance(left, Const) and isinstance(right, Const):
             return Const("bool", left.value == right.value)
         if isinstance(left, Const):
@@ -395,7 +281,7 @@ class Checker:
             return Membership("bool", left, right)
         return Relation("bool", "==", left, right)
 
-    def pattern_test(self, node: grammar.Comparison, left: Typed, right: Typed) -> Typed:
+    def pattern_test(self, node: syntax.Comparison, left: Typed, right: Typed) -> Typed:
         if left.kind.rstrip("[]") != "string" or right.kind not in ("string", "string[]"):
             self.refuse_pair(node, left, right)
         if not isinstance(right, Const):
@@ -439,12 +325,13 @@ class Checker:
 
     # in, not in, allin
 
-    def membership(self, node: grammar.Comparison) -> Typed:
+    def membership(self, node: syntax.Comparison) -> Typed:
         left = self.check(node.left)
-        right = self.name(node.right, True) if isinstance(node.right, grammar.Name) else self.check(node.right)
+        right = self.name(node.right, True) if isinstance(node.right, syntax.Name) else self.check(node.right)
         network = right.kind == "ip" and isinstance(right, Const)
         if isinstance(left, Constants) or not (is_array(right) or network):
-            self.mismatch(node.right.offset, f"{node.operator} needs a list on the right, this is {_NAMES[right.kind]}")
+            self.mismatch(node.right.offset,
+                          f"{node.operator} needs a list on the right, this is {KIND_NAMES[right.kind]}")
         if left.kind.rstrip("[]") != right.kind.rstrip("[]"):
             self.refuse_pair(node, left, right)
         kind = left.kind.rstrip("[]")
@@ -458,7 +345,7 @@ class Checker:
             return Const("bool", left.value in [member.value for member in right.members])
         return Membership("bool", left, right)
 
-    def text_membership(self, node: grammar.Comparison, left: Typed, right: Typed) -> Typed:
+    def text_membership(self, node: syntax.Comparison, left: Typed, right: Typed) -> Typed:
         if isinstance(right, Constants):
             if isinstance(left, Read):
                 self.limit(node.right.offset, left.field, right.members, False)
@@ -503,11 +390,6 @@ def _junction(operator: str, items: List[Typed]) -> Typed:
     if not kept:
         return Const("bool", not decisive)
     return kept[0] if len(kept) == 1 else Junction("bool", operator, tuple(kept))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _quoted(text: str) -> str:

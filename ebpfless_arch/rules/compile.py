@@ -11,16 +11,19 @@ from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from ebpfless_arch.rules import grammar
 from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address
-from ebpfless_arch.rules.check import Checker, Macro
+from ebpfless_arch.rules.check import Checker
 from ebpfless_arch.rules.fields import ITERABLES_LIMIT, FieldTable
-from ebpfless_arch.rules.grammar import Array, Node, SeclError, Text
+from ebpfless_arch.rules.grammar import SeclError
+from ebpfless_arch.rules.names import Macro
+from ebpfless_arch.rules.tree import Array, Node, Text
 from ebpfless_arch.rules.typed import (
     AddressTest, Arithmetic, Checked, Const, Constants, Joined, Junction, Membership, Negation, Read, Relation,
-    TextTest, Typed, VariableRead, Variables, is_array, is_many)
+    TextTest, Typed, VariableRead, Variables, children, is_array, is_many)
 
 Test = Callable[[object], bool]
 _ZERO = {"int": "0", "string": "''", "bool": "False", "ip": "None"}
-_COSTS = {"e.process.ancestors": 20, "e.process.arg": 8, "e.process.env": 8}
+# Rough times of evaluation, for ordering operands: a comparison is 1.
+_FIELD_COSTS = {".ancestors.": 30, ".envs": 20, ".envp": 8, ".args": 4, ".argv": 4}
 
 
 class Compiled(NamedTuple):
@@ -40,7 +43,7 @@ def joined(value: object) -> str:
         return value
     if isinstance(value, int):
         return str(value)
-    return ",".join(str(item) for item in value) if isinstance(value, Iterable) else ""
+    return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else ""
 
 
 def length(value: object) -> int:
@@ -81,15 +84,19 @@ class Compiler:
         self.macros[macro.name] = macro
         return tuple(sorted({field.event for field, _ in checker.reads.values() if field.event}))
 
-    def check(self, text: str, needs_event: bool = True, tree: Optional[Node] = None) -> Checked:
-        """Parses and checks a rule; `tree` replaces what the text parses to. Raises SeclError."""
-        checker = Checker(text, self.table, self.macros, self.variables)
+    def check(self, text: str, needs_event: bool = True, tree: Optional[Node] = None, fim: str = "") -> Checked:
+        """Parses and checks a rule; for `tree` and `fim` see compile. Raises SeclError."""
+        checker = Checker(text, self.table, self.macros, self.variables, fim)
         return checker.rule(tree if tree is not None else grammar.parse_rule(text), needs_event)
 
     def compile(self, text: str, needs_event: bool = True, tree: Optional[Node] = None,
-                tags: Tuple[str, ...] = ()) -> Compiled:
-        """Compiles a rule; `tags` are what event.rule.tags reads. Raises SeclError."""
-        checked = self.check(text, needs_event, tree)
+                tags: Tuple[str, ...] = (), fim: str = "") -> Compiled:
+        """Compiles a rule.
+
+        `tree` replaces what the text parses to, `tags` are what event.rule.tags
+        reads, `fim` is what the prefix of the pseudo event stands for. Raises SeclError.
+        """
+        checked = self.check(text, needs_event, tree, fim)
         if checked.unavailable:
             return Compiled(_never, checked, "")
         names = dict(self.table.names)
@@ -175,8 +182,7 @@ class _Writer:
 
     def junction(self, node: Junction) -> str:
         """Cheap operands first: the order cannot be observed, for nothing raises and nothing has effects."""
-        parts = sorted((self.write(item) for item in node.items), key=_cost)
-        return "(" + f" {node.operator} ".join(parts) + ")"
+        return "(" + f" {node.operator} ".join(self.write(item) for item in sorted(node.items, key=_cost)) + ")"
 
     def negation(self, node: Negation) -> str:
         return f"(not {self.write(node.item)})"
@@ -233,10 +239,14 @@ def _loop_name(register: str) -> str:
     return "r_" + register
 
 
-def _cost(source: str) -> int:
-    """Orders operands: plain comparisons, then matchers, then lists of arguments, then ancestors."""
-    listed = sum(cost * source.count(name) for name, cost in _COSTS.items())
-    return listed + source.count("(") + len(source) // 80
-
-
-__all__ = ["Compiled", "Compiler", "SeclError", "Test"]
+def _cost(node: Typed) -> int:
+    """Roughly how long a node takes."""
+    own = 1
+    if isinstance(node, Read):
+        own = max([cost for part, cost in _FIELD_COSTS.items() if part in node.field.name] or [0])
+    elif isinstance(node, TextTest):
+        per_value = 1 + 3 * len(node.literals.tests) + bool(node.literals.prefixes)
+        own = per_value * (4 if is_many(node.subject) else 1)
+    elif isinstance(node, (VariableRead, AddressTest)):
+        own = 10
+    return own + sum(map(_cost, children(node)))

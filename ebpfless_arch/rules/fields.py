@@ -224,8 +224,8 @@ _EVENTS = (
                          "retval:int"),
     _Event("bind", "", "addr.family:int addr.ip:ip addr.is_public:bool addr.port:int protocol:int retval:int"),
     _Event("setsockopt", "",
-           "filter_hash:string filter_instructions:string filter_len:int is_filter_truncated:bool level:int optname:int "
-           "retval:int socket_family:int socket_protocol:int socket_type:int used_immediates:int[]"),
+           "filter_hash:string filter_instructions:string filter_len:int is_filter_truncated:bool level:int "
+           "optname:int retval:int socket_family:int socket_protocol:int socket_type:int used_immediates:int[]"),
     _Event("setrlimit", "setrlimit.target=lineage", "resource:int retval:int rlim_cur:int rlim_max:int"),
     _Event("prctl", "", "is_name_truncated:bool new_name:string option:int retval:int"),
     _Event("ptrace", "ptrace.tracee=lineage", "request:int retval:int"),

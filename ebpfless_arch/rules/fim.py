@@ -1,9 +1,9 @@
 """`fim.write.file.*`: one rule about any change of a file becomes a rule for each event that changes one."""
 
-from typing import List, Tuple
+from typing import List, NamedTuple
 
-from ebpfless_arch.rules import grammar
-from ebpfless_arch.rules.grammar import Array, Binary, Comparison, FieldRef, Logical, Name, Node, Unary
+from ebpfless_arch.rules.grammar import parse_rule
+from ebpfless_arch.rules.tree import Binary, Comparison, FieldRef, Logical, Name, Node, Unary
 
 FIM_PREFIX = "fim.write.file."
 
@@ -15,35 +15,36 @@ _COPIES = (
 _WRITING = "open.flags & (O_CREAT|O_TRUNC|O_APPEND|O_RDWR|O_WRONLY) > 0"
 
 
-def expand_fim(text: str) -> List[Tuple[str, Node]]:
-    """The copies of a rule: their names and trees. Raises SeclError."""
-    tree = grammar.parse_rule(text)
+class Copy(NamedTuple):
+    """A rule for one event: `prefix` is what FIM_PREFIX means in `tree`."""
+
+    name: str
+    prefix: str
+    tree: Node
+
+
+def expand_fim(tree: Node) -> List[Copy]:
+    """The copies of a rule; the one for open asks for a flag that writes."""
     found = []
     for name, prefix in _COPIES:
-        copy = _renamed(tree, prefix)
-        if name == "open":
-            copy = Logical(0, "and", _at_start(grammar.parse_rule(_WRITING)), copy)
-        found.append((name, copy))
+        writing = name == "open"
+        found.append(Copy(name, prefix, Logical(0, "and", _at_start(parse_rule(_WRITING)), tree) if writing else tree))
     return found
 
 
-def _renamed(node: Node, prefix: str) -> Node:
-    """The tree with the prefix replaced."""
-    if isinstance(node, Name):
-        return node._replace(text=_replaced(node.text, prefix))
-    if isinstance(node, FieldRef):
-        return node._replace(name=_replaced(node.name, prefix))
-    if isinstance(node, Unary):
-        return node._replace(operand=_renamed(node.operand, prefix))
-    if isinstance(node, Array):
-        return node
-    if isinstance(node, (Binary, Comparison, Logical)):
-        return node._replace(left=_renamed(node.left, prefix), right=_renamed(node.right, prefix))
-    return node
-
-
-def _replaced(name: str, prefix: str) -> str:
-    return prefix + name[len(FIM_PREFIX):] if name.startswith(FIM_PREFIX) else name
+def uses_fim(node: Node) -> bool:
+    """Whether a field of the pseudo event occurs."""
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (Name, FieldRef)):
+            if (part.text if isinstance(part, Name) else part.name).startswith(FIM_PREFIX):
+                return True
+        elif isinstance(part, Unary):
+            waiting.append(part.operand)
+        elif isinstance(part, (Binary, Comparison, Logical)):
+            waiting += [part.left, part.right]
+    return False
 
 
 def _at_start(node: Node) -> Node:

@@ -141,8 +141,12 @@ def _segments(head: List[str], tail: List[str], deep: bool) -> Matcher:
     last = [_segment(piece) for piece in tail]
     # A closing ** wants the slash before it: `/t/**` does not match `/t`.
     least = len(head) + len(tail) + (deep and not tail)
+    # Most paths are refused by the text before the first star.
+    start = "/".join(head + [""] if deep and head else head).partition("*")[0]
 
     def matches(text: str) -> bool:
+        if not text.startswith(start):
+            return False
         pieces = text.split("/")
         if not text or len(pieces) < least or (not deep and len(pieces) > least):
             return False

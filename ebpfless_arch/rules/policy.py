@@ -13,8 +13,8 @@ from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.fields import FieldTable, field_table
-from ebpfless_arch.rules.fim import FIM_PREFIX, expand_fim
-from ebpfless_arch.rules.grammar import SeclError
+from ebpfless_arch.rules.fim import FIM_PREFIX, expand_fim, uses_fim
+from ebpfless_arch.rules.grammar import SeclError, parse_macro, parse_rule
 from ebpfless_arch.rules.host import Host, host_table, this_host, version_matches
 from ebpfless_arch.rules.typed import Checked, Variables
 from ebpfless_arch.rules.variables import Definition, define
@@ -49,7 +49,12 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         place = f"{self.line}:{self.column}: " if self.line else ""
-        return f"{self.file}: {self.what} {self.rule_id!r}: {place}{self.message}"
+        return _one_line(f"{self.file}: {self.what} '{self.rule_id}': {place}{self.message}")
+
+
+def _one_line(text: str) -> str:
+    """The text with what would break the line or the terminal escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class Skipped(NamedTuple):
@@ -189,7 +194,7 @@ def _policy_name(path: str) -> str:
 def read_policy(path: str) -> PolicyFile:
     """Reads one file. Raises PolicyError."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except OSError as error:
         raise PolicyError(f"{path}: cannot read the policy: {error.strerror}")
@@ -299,18 +304,25 @@ class _Loader:
             reason = ""
             if constraint is not None and not version_matches(str(constraint), AGENT_VERSION):
                 reason = f"agent_version {constraint}"
-            elif entry.get("filters") and not any(self.filter_holds(text) for text in _texts(entry, "filters")):
-                reason = "filters " + ", ".join(_texts(entry, "filters"))
+            else:
+                reason = self.refused_by_filters(candidate, what)
         except ValueError as error:
             self.problem(candidate, what, "agent_version_error", str(error))
-            return False
-        except SeclError as error:
-            self.problem(candidate, what, error.reason, f"in filters: {error.message}", error,
-                         _texts(entry, "filters")[0])
             return False
         if reason and what == "rule":
             self.skipped.append(Skipped(policy.path, _text(entry, "id"), "filtered", reason))
         return not reason
+
+    def refused_by_filters(self, candidate: _Candidate, what: str) -> str:
+        """Why the filters refuse an entry, "" when one holds or there is none; they are or-ed."""
+        filters = _texts(candidate.entry, "filters")
+        for text in filters:
+            try:
+                if self.filter_holds(text):
+                    return ""
+            except SeclError as error:
+                self.problem(candidate, what, error.reason, f"in filters: {error.message}", error, text)
+        return "filters " + ", ".join(filters) if filters else ""
 
     def filter_holds(self, text: str) -> bool:
         if text not in self.filter_results:
@@ -327,7 +339,8 @@ class _Loader:
         elif what == "rule" and isinstance(second.entry.get("disabled"), bool):
             first.entry["disabled"] = second.entry["disabled"]
         else:
-            self.problem(second, what, "error", f"this id is defined before in {first.policy.path}; the first one stays")
+            self.problem(second, what, "error",
+                         f"this id is defined before in {first.policy.path}; the first one stays")
 
     def combine_values(self, first: _Candidate, second: _Candidate, merge: bool) -> None:
         if "values" not in first.entry or not isinstance(second.entry.get("values"), list):
@@ -349,7 +362,7 @@ class _Loader:
             return
         try:
             if values is None:
-                if FIM_PREFIX in text:
+                if uses_fim(parse_macro(text)):
                     raise SeclError("restricted_field", f"{FIM_PREFIX}* is not allowed in macros")
                 self.compiler.add_macro(_text(entry, "id"), text)
             elif not isinstance(values, list):
@@ -385,12 +398,12 @@ class _Loader:
         rule_id = _text(entry, "id")
         tags = tuple(f"{name}:{value}" for name, value in _tags(entry).items())
         try:
-            if FIM_PREFIX in text:
-                group = _text(entry, "group_id")
-                found = [(f"__fim_expanded_{name}_{group}_{rule_id}", self.compiler.compile(text, True, tree, tags))
-                         for name, tree in expand_fim(text)]
+            tree = parse_rule(text)
+            if uses_fim(tree):
+                found = [(f"__fim_expanded_{copy.name}_{_text(entry, 'group_id')}_{rule_id}",
+                          self.compiler.compile(text, True, copy.tree, tags, copy.prefix)) for copy in expand_fim(tree)]
             else:
-                found = [(rule_id, self.compiler.compile(text, tags=tags))]
+                found = [(rule_id, self.compiler.compile(text, True, tree, tags))]
         except SeclError as error:
             self.problem(candidate, "rule", error.reason, error.message, error, text)
             return

@@ -132,7 +132,9 @@ class _Reader:
     def sequence(self) -> Item:
         items: List[Item] = []
         while self.at < len(self.text) and self.text[self.at] not in "|)":
-            items.extend(self.quoted() if self.starts("\\Q") else self.repeated())
+            found = self.quoted() if self.starts("\\Q") else [self.atom()]
+            # What repeats is the last character of a quotation.
+            items += found[:-1] + [self.repeated(item) for item in found[-1:]]
         return Item("cat", items=tuple(items))
 
     def quoted(self) -> List[Item]:
@@ -142,16 +144,15 @@ class _Reader:
         self.at = end + 2 if end >= 0 else len(self.text)
         return [self.literal(ord(char)) for char in literal]
 
-    def repeated(self) -> List[Item]:
-        item = self.atom()
+    def repeated(self, item: Item) -> Item:
         bounds = self.quantifier()
         if bounds is None:
-            return [item]
+            return item
         if self.starts("?"):
             self.at += 1
         if self.at < len(self.text) and self.quantifier() is not None:
             self.fail("a repetition of a repetition is not allowed; use a group")
-        return [Item("repeat", items=(item,), least=bounds[0], most=bounds[1])]
+        return Item("repeat", items=(item,), least=bounds[0], most=bounds[1])
 
     def quantifier(self) -> Optional[Tuple[int, int]]:
         char = self.text[self.at:self.at + 1]

@@ -4,7 +4,7 @@ Setting them comes later; until then rules read the defaults.
 """
 
 import re
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.fields import FieldTable
@@ -41,7 +41,7 @@ def define(action: object, table: FieldTable) -> Definition:
     return Definition(full, kind, _default(action.get("default_value"), kind))
 
 
-def _kind(action: "dict[str, object]", table: FieldTable) -> str:
+def _kind(action: Dict[str, object], table: FieldTable) -> str:
     for key in ("default_value", "value"):
         if action.get(key) is not None:
             return _kind_of(action[key])

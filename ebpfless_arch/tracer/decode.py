@@ -55,6 +55,22 @@ def begin(stop: Stop, row: Row, call: Call) -> Pending:
     return Pending(row, call, values)
 
 
+def begin_clone(stop: Stop, row: Row, call: Call) -> Optional[Pending]:
+    """Clear CLONE_UNTRACED in a clone3's struct clone_args (its first 64 bits are the flags); None if it is not set."""
+    address = call.arguments[0]
+    old = stop.read(address, 8)
+    flags = int.from_bytes(old, "little")
+    if not flags & syscalls.CLONE_UNTRACED:
+        return None
+    stop.write(address, (flags & ~syscalls.CLONE_UNTRACED).to_bytes(8, "little"))
+    return Pending(row, call, {syscalls.CLONE_STRUCT: old})
+
+
+def restore_clone(stop: Stop, pending: Pending) -> None:
+    """Give a program its struct clone_args back as it was."""
+    stop.write(pending.call.arguments[0], pending.values[syscalls.CLONE_STRUCT])
+
+
 def _read_path(stop: Stop, call: Call, argument: int) -> Optional[bytes]:
     return stop.string(argument, PATH_AT_MOST)
 
@@ -111,7 +127,7 @@ def finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
         mode = 0
     status: FileStatus = None
     if retval >= 0:
-        path, status, error = _descriptor(stop.tid, retval)
+        path, status, error = _descriptor(stop, retval)
         if not path.startswith(b"/"):
             path, error = _locate(stop.tid, values)
     else:
@@ -120,11 +136,11 @@ def finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
             flags, mode, status, error)
 
 
-def _descriptor(tid: int, number: int) -> Tuple[bytes, FileStatus, str]:
+def _descriptor(stop: Stop, number: int) -> Tuple[bytes, FileStatus, str]:
     """Path and attributes behind a descriptor of the tracee."""
     name = "fd/%d" % number
     try:
-        return procfs.link(tid, name), procfs.status_of(tid, name), ""
+        return procfs.link(stop.tid, name), procfs.status_of(stop.tid, name) if stop.machine.attributes else None, ""
     except ProcessLookupError:
         # Another thread may have closed it again; the process lives, its stop says so.
         return b"", None, errno.errorcode[errno.EBADF]
@@ -179,6 +195,8 @@ def finish_exec(stop: Stop, pending: Pending) -> Record:
         named = _status_in_view(tid, wanted)
         if named is not None and status is not None and named[1:3] != status[1:3]:
             path, file, interpreter_path, interpreter = wanted, named, executable, status
+    if not stop.machine.attributes:
+        file = interpreter = None
     argv, argv_cut = values[syscalls.ARGV]
     envp, envp_cut = _environment(tid)
     told = procfs.stat(tid)

@@ -57,7 +57,7 @@ class Engine:
         self._foreign: Set[int] = set()
         self._main = 0
         self._launched = True
-        self._main_stopped = False
+        self._halted = False
         self._faults = 0
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
@@ -193,8 +193,8 @@ class Engine:
         if row is None or row.mask and not call.arguments[0] & row.mask:
             return False
         if row.event == GUARD:
-            self._disarm(stop, call, row)
-            return False
+            tracee.pending = self._disarm(stop, call, row)
+            return tracee.pending is not None
         tracee.pending = decode.begin(stop, row, call)
         return row.result
 
@@ -202,6 +202,9 @@ class Engine:
         """What a finished call amounts to, None for those that nobody wants to know."""
         pending, tracee.pending = tracee.pending, None
         if pending is None:
+            return None
+        if pending.row.event == GUARD:
+            decode.restore_clone(stop, pending)
             return None
         if result < 0 and not self._interest.failures and result not in (-errno.EACCES, -errno.EPERM):
             return None
@@ -243,13 +246,13 @@ class Engine:
 
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = stop.message()
-        stop.resume(self._request)
+        stop.resume(self._onwards(tracee))
         self._add_process(child, tracee.pid)
 
     def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = stop.message()
         thread = procfs.is_thread_of(child, tracee.pid)
-        stop.resume(self._request)
+        stop.resume(self._onwards(tracee))
         if not thread:
             self._add_process(child, tracee.pid)
             return
@@ -268,14 +271,17 @@ class Engine:
         self._tracees[child] = Tracee(child, child)
         self._emit((records.FORK, decode.now(), child, child, parent))
 
+    def _onwards(self, tracee: Tracee) -> int:
+        """How to resume from a stop in the middle of a call: to its result, if that is awaited."""
+        return ptrace.SYSCALL if tracee.in_call else self._request
+
     def _on_event_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:
-        if number not in _STOP_SIGNALS:
+        if number in _STOP_SIGNALS:
+            stop.listen()
+            self._halt_keeper(stop.tid, True)
+        else:
             stop.resume(self._request)
-            self._wake_keeper(stop.tid)
-            return
-        stop.listen()
-        self._main_stopped = self._main_stopped or stop.tid == self._main
-        self._report_state(stop.tid, records.STOPPED, number)
+            self._halt_keeper(stop.tid, False)
 
     # --- ends and beginnings --------------------------------------------------
 
@@ -305,6 +311,7 @@ class Engine:
         else:
             cause, code = (1 if os.WCOREDUMP(status) else 2), os.WTERMSIG(status)
         self._emit((records.EXIT, decode.now(), tid, tid, cause, code))
+        self._halt_keeper(tid, False)
         self._report_state(tid, records.ENDED, (status, len(self._tracees)))
 
     # --- reports ----------------------------------------------------------------
@@ -314,14 +321,11 @@ class Engine:
         if pid == self._main:
             self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
 
-    def _wake_keeper(self, pid: int) -> None:
-        """The keeper stops itself with the command; only we see when the command goes on."""
-        if pid == self._main and self._main_stopped:
-            self._main_stopped = False
-            try:
-                os.kill(self._keeper, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+    def _halt_keeper(self, pid: int, halt: bool) -> None:
+        """The keeper stops and goes on with the command, so that whoever started it sees job control at work."""
+        if pid == self._main and self._halted != halt and os.getppid() == self._keeper:
+            self._halted = halt
+            os.kill(self._keeper, signal.SIGSTOP if halt else signal.SIGCONT)
 
     def _emit(self, record: Record) -> None:
         """Hand a record over; what the child does before it is the command is our own business."""
@@ -335,18 +339,21 @@ class Engine:
                         "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
                         % (call.number & 0xFFFFFFFF)))
 
-    def _disarm(self, stop: Stop, call: Call, row: Row) -> None:
+    def _disarm(self, stop: Stop, call: Call, row: Row) -> Optional[decode.Pending]:
         """Take CLONE_UNTRACED away, so that the child keeps its tracer: with the filter but without a tracer,
-        each filtered call would fail with ENOSYS."""
-        abi = call.abi
-        assert abi is not None
+        each filtered call would fail with ENOSYS. Returns what is to be put back when the call is over."""
+        pending = None
         if row.kinds[0] == syscalls.CLONE_FLAGS:
-            stop.set_argument(abi, 0, call.arguments[0] & ~syscalls.CLONE_UNTRACED)
+            assert call.abi is not None
+            stop.set_argument(call.abi, 0, call.arguments[0] & ~syscalls.CLONE_UNTRACED)
         else:
-            flags = int.from_bytes(stop.read(call.arguments[0], 8), "little")
-            if not flags & syscalls.CLONE_UNTRACED:
-                return
-            stop.write(call.arguments[0], (flags & ~syscalls.CLONE_UNTRACED).to_bytes(8, "little"))
+            pending = decode.begin_clone(stop, row, call)
+            if pending is None:
+                return None
+        self._report_escape(stop)
+        return pending
+
+    def _report_escape(self, stop: Stop) -> None:
         self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
                     "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away"))
 

@@ -48,6 +48,7 @@ class Keeper:
 
     def __init__(self, abis: Sequence[Abi]) -> None:
         self._abis = abis
+        _occupy_standard_streams()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._inherited = _open_descriptors()
         self._signals = signals.open_signals(signals.catchable())
@@ -188,8 +189,6 @@ class Keeper:
                 self._forward(received)
         elif word == records.ENDED:
             self._status, self._left = value
-        elif word == records.STOPPED:
-            os.kill(os.getpid(), signal.SIGSTOP)
         elif word == records.FAILED:
             self._problem = value
             self._done = self._main == 0
@@ -266,6 +265,14 @@ def _open_descriptors() -> List[int]:
         if int(name) > 2 and os.get_inheritable(int(name)):
             found.append(int(name))
     return found
+
+
+def _occupy_standard_streams() -> None:
+    """Where one of 0, 1, 2 is closed, our own files must not take its place; the command finds it closed again."""
+    descriptor = 0
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.close(descriptor)
 
 
 def die_like(status: int) -> int:

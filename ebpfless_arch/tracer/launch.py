@@ -26,12 +26,13 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`)."""
+    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), look at files or not."""
 
     command: List[bytes]
     events: List[str]
     failures: bool
     use_filter: bool
+    attributes: bool
     uid: Optional[int]
     gid: Optional[int]
     keeper: int
@@ -96,7 +97,7 @@ def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, write
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
     filtered = plan.use_filter and found.filters
     program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
-    return Engine(Machine(abis, found), plan.interest(), writer, filtered, plan.keeper), program
+    return Engine(Machine(abis, found, plan.attributes), plan.interest(), writer, filtered, plan.keeper), program
 
 
 def step_aside(inherited: Sequence[int]) -> None:

@@ -23,10 +23,14 @@ class Call(NamedTuple):
 
 
 class Machine:
-    """The means of reading stops on this machine, made once: buffers, memory, what the kernel offers."""
+    """The means of reading stops on this machine, made once: buffers, memory, what the kernel offers.
 
-    def __init__(self, abis: Sequence[Abi], features: Features) -> None:
+    `attributes` says whether files are looked at (owner, times, inode) or named only.
+    """
+
+    def __init__(self, abis: Sequence[Abi], features: Features, attributes: bool = True) -> None:
         self.abis = abis
+        self.attributes = attributes
         self.features = features
         self.memory = Memory(None if features.vm_read else ["mem", "peek"])
         self.registers = ptrace.Registers(abis[0].register_count)

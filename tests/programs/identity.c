@@ -1,4 +1,4 @@
-/* Prints the process's user and group ids. */
+/* Prints the process's user and group ids, and how many supplementary groups it has besides its own. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <unistd.h>
@@ -6,10 +6,12 @@
 int main(void)
 {
     uid_t real, effective, saved;
-    gid_t group, effective_group, saved_group;
+    gid_t group, effective_group, saved_group, groups[256];
+    int others = 0;
     getresuid(&real, &effective, &saved);
     getresgid(&group, &effective_group, &saved_group);
-    printf("uid %d %d %d gid %d %d %d groups %d\n", real, effective, saved, group, effective_group, saved_group,
-           getgroups(0, NULL));
+    for (int i = getgroups(256, groups); i-- > 0;)
+        others += groups[i] != group;
+    printf("uid %d %d %d gid %d %d %d groups %d\n", real, effective, saved, group, effective_group, saved_group, others);
     return 0;
 }

@@ -1,7 +1,6 @@
 """Where events and detections go: one receiver a file, all with the protocol of `Output`."""
 
 import os
-import sys
 from typing import List, Optional
 
 from ebpfless_arch.events.model import Event
@@ -70,7 +69,6 @@ class LineFile:
 def complain(text: str) -> None:
     """One line on stderr; a closed stderr is nobody's problem."""
     try:
-        sys.stderr.write("ebpfless: " + text + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):
+        os.write(2, ("ebpfless: %s\n" % text).encode("utf-8", "surrogateescape"))
+    except OSError:
         pass
