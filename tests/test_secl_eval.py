@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from typing import Dict, List, Optional, Tuple
 
 import pytest
@@ -268,6 +269,37 @@ def test_addresses_match_when_they_overlap() -> None:
     assert [test(Facts({"connect.addr.ip": ip})) for ip in ("10.1.2.3", "2001:db8::9", "11.0.0.1", "::ffff:10.0.0.1",
                                                             "")] == [
         True, True, False, True, False]
+
+
+def test_random_rules_compile_and_run_or_are_refused() -> None:
+    """Neither the checker nor the generated code raises anything of its own."""
+    source = random.Random(11)
+    values = ["exec.uid", "exec.comm", "exec.file.path", "exec.argv", "exec.is_exec", "process.ancestors.pid", "true",
+              "process.ancestors[A].argv", "process.ancestors[A].uid", "exec.created_at", "5s", "7", '"/a"', '~"/a*"',
+              'r"a+"', "10.0.0.1", "${seen}", "${limit}", "${word}", "exec.argv[1]", "O_CREAT", "L", '"x${limit}"',
+              "exec.user_session.ssh_client_ip", "process.ancestors.is_exec", "B", "open.flags", "exec.file.extension"]
+    operators = ["==", "!=", "<", ">=", "=~", "!~", "in", "not in", "allin", "+", "-", "&", "|", "&&", "||"]
+    lists = ["[1, 2]", '["/a", ~"/b*"]', "[ true ]", "[10.0.0.0/8]", "L", "${seen}", "exec.argv", "10.0.0.0/8", "B"]
+    variables = Variables({"seen": ("string[]", ["a"]), "limit": ("int", 3), "word": ("string", "w")})
+    compiler = Compiler(TABLE, variables)
+    compiler.add_values("L", ["/a", "/b"])
+    compiler.add_macro("B", "exec.uid == 0")
+    events = [exec_event(), exec_event(Process(USERS, 0, 0))]
+    ran = 0
+    for _ in range(8000):
+        parts = []
+        for _ in range(source.randrange(1, 4)):
+            operator = source.choice(operators)
+            right = source.choice(lists if operator.endswith("in") else values)
+            parts.append(source.choice(["", "!", "-"]) * (source.random() < 0.2)
+                         + f"({source.choice(values)} {operator} {right})")
+        try:
+            test = compiler.compile(source.choice([" && ", " || "]).join(parts) + " && exec.pid >= 0").test
+        except SeclError:
+            continue
+        ran += 1
+        assert all(test(event) in (True, False) for event in events)
+    assert ran > 200
 
 
 @needs_reference

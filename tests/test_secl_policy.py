@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Sequence, Union
 
 import pytest
 
@@ -24,7 +24,7 @@ def write(folder: Path, name: str, content: Union[str, Entry]) -> str:
     return str(path)
 
 
-def load(folder: Path, *rules: Entry, macros: List[Entry] = []) -> LoadedPolicies:
+def load(folder: Path, *rules: Entry, macros: Sequence[Entry] = ()) -> LoadedPolicies:
     return load_policies([write(folder, "p.json", {"version": "1.2", "macros": list(macros), "rules": list(rules)})])
 
 
@@ -158,14 +158,15 @@ def test_macros_merge(tmp_path: Path) -> None:
 def test_filters_are_ored_and_look_at_the_host(tmp_path: Path) -> None:
     rules = [{"id": f"r{number}", "expression": "exec.uid == 0", "filters": filters} for number, filters in enumerate([
         ['os == "linux"'], ['os == "windows"'], ['os == "windows"', 'os == "linux"'], ["kernel.version.major >= 3"],
-        ["kernel.version.major == 2 && kernel.version.minor < 7"], ['hostname == "mill"'], ["os.nope"], "linux"])]
+        ["kernel.version.major == 2 && kernel.version.minor < 7"], ['hostname == "mill"'], ["os.nope"], "linux",
+        ["1m > 30s && os.is_debian == os.is_ubuntu && os.is_ubuntu"], ["kernel.version.major > 5s"]])]
     facts = dict(this_host().facts, **{"hostname": "mill", "kernel.version.major": 6})
     loaded = load_policies([write(tmp_path, "p.json", {"rules": rules})], Host(facts))
     assert [rule.id for rule in loaded.rules] == ["r0", "r2", "r3", "r5"]
     assert [(problem.rule_id, problem.reason) for problem in loaded.problems] == [("r6", "unknown_field"),
                                                                                   ("r7", "error")]
     assert [(skipped.rule_id, skipped.status) for skipped in loaded.skipped if skipped.rule_id != "r6"] == [
-        ("r1", "filtered"), ("r4", "filtered")]
+        ("r1", "filtered"), ("r4", "filtered"), ("r8", "filtered"), ("r9", "filtered")]
 
 
 @pytest.mark.parametrize("constraint, wanted", [

@@ -69,6 +69,16 @@ def test_exec_from_a_thread_among_eight_that_open_files(compile_c: Compiler, tmp
     assert not named(result.events, "fork")
 
 
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_no_thread_is_starved_by_others(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    """wait4 looks at threads in a fixed order: whoever serves the first news alone never gets to the last thread."""
+    (tmp_path / "file").write_text("")
+    output = ["--output", str(tmp_path / "detections")]
+    result = run(trace_command([compile_c("fair.c"), str(tmp_path / "file")], output + options))
+    least, most = [int(word) for word in result.stdout.split()]
+    assert least * 5 >= most
+
+
 def test_threads_go_on_when_the_leader_has_left(compile_c: Compiler, tmp_path: Path) -> None:
     names = ["after-{}".format(number) for number in range(3)]
     for name in names:

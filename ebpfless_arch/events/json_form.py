@@ -6,6 +6,7 @@ are never part of it.
 """
 
 import errno
+import json
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -91,15 +92,25 @@ def process_json(process: Process) -> Json:
     return form
 
 
-def lineage_json(event: Event) -> Json:
-    """The process of an event with its ancestors; the thread is the one that acted."""
-    form = process_json(event.process)
-    form["tid"] = event.tid
-    ancestors = [process_json(record) for record in event.process.ancestors]
+def lineage_json(process: Process) -> Json:
+    """A process with its ancestors."""
+    form = process_json(process)
+    ancestors = [process_json(record) for record in process.ancestors]
     if ancestors:
         form["parent"] = ancestors[0]
         form["ancestors"] = ancestors
     return form
+
+
+def lineage_text(event: Event) -> str:
+    """The process of an event as JSON text; `tid` is the thread that acted. Written once a record: a program
+    that does much does not change."""
+    process = event.process
+    if process.memo is None:
+        form = lineage_json(process)
+        del form["tid"]
+        process.memo = json.dumps(form, separators=(",", ":"))[1:]
+    return '{"tid":%d,%s' % (event.tid, process.memo)
 
 
 def _exec_json(event: Event, form: Json) -> None:
@@ -130,8 +141,15 @@ _PARTS: Dict[str, Callable[[Event, Json], None]] = {
 }
 
 
-def event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
-    """The whole message of an event; `agent` describes us and, for a detection, the rule."""
+def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optional[List[str]]) -> str:
+    """The message of an event as one line of JSON; `agent` describes us and, for a detection, the rule."""
+    form = _event_json(event, title, agent, sequence)
+    if tags is not None:
+        form["tags"] = tags
+    return '%s,"process":%s}' % (json.dumps(form, separators=(",", ":"))[:-1], lineage_text(event))
+
+
+def _event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
     variables: Json = {"sequence": sequence}
     if event.type in ("exec", "open"):
         variables["retval"] = event.retval
@@ -143,7 +161,6 @@ def event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
     part: Optional[Callable[[Event, Json], None]] = _PARTS.get(event.type)
     if part is not None:
         part(event, form)
-    form["process"] = lineage_json(event)
     if event.process.container.id:
         form["container"] = {"id": event.process.container.id}
     return form

@@ -96,13 +96,14 @@ class Process:
 
     `parent` is the record before this one in the lineage: after fork + exec it
     is the forked copy with the same pid, which still shows the program that
-    forked. `ppid` is the number of the parent process.
+    forked. `ppid` is the number of the parent process. `memo` is for whoever
+    writes the record out, to write it only once.
     """
 
     __slots__ = ("pid", "tid", "ppid", "parent", "file", "interpreter", "arguments",
                  "args_truncated", "envp", "envs_truncated", "comm", "tty_name",
                  "credentials", "container", "cgroup", "fork_time", "exec_time", "exit_time",
-                 "is_exec", "users", "_ancestors", "_flags", "_options", "_args")
+                 "is_exec", "users", "memo", "_ancestors", "_flags", "_options", "_args")
 
     def __init__(self, users: Users, pid: int, ppid: int, parent: Optional["Process"] = None) -> None:
         self.users = users
@@ -125,6 +126,7 @@ class Process:
         self.exec_time = 0
         self.exit_time = 0
         self.is_exec = False
+        self.memo: Optional[str] = None
         self._ancestors: Optional[Tuple["Process", ...]] = None
         self._flags: Optional[List[str]] = None
         self._options: Optional[List[str]] = None

@@ -118,6 +118,7 @@ class Processes:
         _, time, pid, _, cause, code = record
         process = self._live.pop(pid, None) or Process(self._users, pid, 0)
         process.exit_time = time
+        process.memo = None
         return ExitEvent(time, process, cause, code)
 
     def _blind_spot(self, record: Record) -> Event:

@@ -16,6 +16,7 @@ DETACH = 17
 SYSCALL = 24
 SETOPTIONS = 0x4200
 GETEVENTMSG = 0x4201
+GETSIGINFO = 0x4202
 GETREGSET = 0x4204
 SETREGSET = 0x4205
 SEIZE = 0x4206
@@ -111,6 +112,16 @@ def event_message(tid: int) -> int:
     message = ctypes.c_ulong(0)
     _request("GETEVENTMSG", GETEVENTMSG, tid, 0, ctypes.addressof(message))
     return message.value
+
+
+def is_at(tid: int, code: int) -> bool:
+    """Whether a thread is in the stop that a wait status told of; code is that status >> 8.
+
+    The siginfo of event and syscall stops holds it as si_code, that of a signal's delivery as si_signo.
+    """
+    info = (ctypes.c_int * 32)()
+    _request("GETSIGINFO", GETSIGINFO, tid, 0, ctypes.addressof(info))
+    return bool(info[2] == code if code > 0x7F else info[0] == code)
 
 
 def peek(tid: int, address: int) -> bytes:

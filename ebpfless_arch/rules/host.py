@@ -18,19 +18,21 @@ _KINDS = {"os": "string", "os.id": "string", "os.platform_id": "string", "os.ver
           "kernel.version.major": "int", "kernel.version.minor": "int", "kernel.version.patch": "int",
           "kernel.version.abi": "string", "kernel.version.flavor": "string", "kernel.core.enabled": "bool",
           "envs": "string[]", "origin": "string", "hostname": "string"}
+_ZERO: Dict[str, object] = {"string": "", "int": 0, "bool": False, "string[]": ()}
 
 
 class Host(NamedTuple):
-    """Facts about the host, by name of the filter field."""
+    """Facts about the host, by name of the filter field; `time` is what durations in filters are held against."""
 
     facts: Dict[str, object]
+    time: int = 0
 
 
 def host_table() -> FieldTable:
     """The fields of filters; the "event" is a Host."""
     kinds = dict(_KINDS)
     kinds.update({f"os.is_{name}": "bool" for name, _, _ in _DISTRIBUTIONS})
-    fields = {name: Field(name, kind, "", f"e.facts[{name!r}]") for name, kind in kinds.items()}
+    fields = {name: Field(name, kind, "", f"e.facts.get({name!r}, {_ZERO[kind]!r})") for name, kind in kinds.items()}
     return FieldTable(fields, {}, {}, {})
 
 

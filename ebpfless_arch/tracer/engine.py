@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import traceback
-from typing import Callable, Dict, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest
@@ -39,6 +39,20 @@ class Tracee:
         self.in_call = False
         self.skip_entry = False
         self.adopted = False
+
+
+def _pending_news() -> List[Tuple[int, int]]:
+    news = []
+    while True:
+        try:
+            found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
+        except ChildProcessError:
+            if not news:
+                raise
+            return news
+        if not found[0]:
+            return news
+        news.append(found)
 
 
 class Engine:
@@ -99,25 +113,39 @@ class Engine:
         """Trace until there is nothing left to trace."""
         while True:
             try:
-                tid, status = self._wait()
+                news = self._wait()
             except ChildProcessError:
                 break
-            self._handle(tid, status)
+            first = True
+            for tid, status in news:
+                if first or not self._is_stale(tid, status):
+                    self._handle(tid, status)
+                first = False
         self._emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
 
     # --- the loop -------------------------------------------------------------
 
-    def _wait(self) -> Tuple[int, int]:
-        """The next thread with news, and its status; writes records out while there is none."""
-        found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
-        if found[0]:
-            return found
-        while not self._writer.flush():
+    def _wait(self) -> List[Tuple[int, int]]:
+        """The threads with news and their statuses; writes records out while there are none.
+
+        All that is there is taken before any of it is dealt with: the kernel looks for news from the
+        same end each time, so a few busy threads could starve the others.
+        """
+        news = _pending_news()
+        while not news and not self._writer.flush():
             self._writer.wait(_PATIENCE_SECONDS)
-            found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
-            if found[0]:
-                return found
-        return os.waitpid(-1, ptrace.WALL)
+            news = _pending_news()
+        return news or [os.waitpid(-1, ptrace.WALL)]
+
+    def _is_stale(self, tid: int, status: int) -> bool:
+        """Whether a status that had to wait is no longer true: when another thread has exec'ed meanwhile, the
+        leader's id means that thread, which has a stop of its own that is still to be waited for."""
+        if tid not in self._threaded or not os.WIFSTOPPED(status):
+            return False
+        try:
+            return not ptrace.is_at(tid, status >> 8)
+        except OSError:
+            return True
 
     def _handle(self, tid: int, status: int) -> None:
         """One status: whatever happens in here, a stopped thread goes on."""

@@ -52,7 +52,6 @@ class Keeper:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._inherited = _open_descriptors()
         self._signals = signals.open_signals(signals.catchable())
-        self._reader: Optional[pipe.Reader] = None
         self._plan: Optional[Plan] = None
         self._receiver = Receiver()
         self._held: List[signals.Received] = []
@@ -117,7 +116,6 @@ class Keeper:
                 os._exit(status)
         os.close(ends[1])
         self._tracer = child
-        self._pipe = ends[0]
         self._reader = pipe.Reader(ends[0])
 
     def _let_go(self) -> None:
@@ -132,22 +130,31 @@ class Keeper:
     # --- the loop ------------------------------------------------------------------
 
     def _watch(self) -> None:
+        """Until all is done: take in records first, so that the tracer never waits, then deal with a batch."""
+        while not self._finished():
+            reader = self._reader
+            for descriptor in self._ready(reader):
+                if descriptor == self._signals:
+                    for received in signals.read_signals(self._signals):
+                        self._on_signal(received)
+                else:
+                    reader.fill()
+            batch = reader.batch()
+            if batch:
+                self._on_records(batch)
+            elif reader.ended:
+                self._on_silence()
+            else:
+                self._receiver.idle()
+        self._receiver.close()
+
+    def _ready(self, reader: pipe.Reader) -> List[int]:
+        """Descriptors with news; waits for some unless there is something to do already."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        poll.register(self._pipe, select.POLLIN)
-        while not self._finished():
-            ready = [descriptor for descriptor, _ in poll.poll()]
-            if self._pipe in ready:
-                old = self._pipe
-                self._read_records()
-                if self._pipe != old:
-                    poll.unregister(old)
-                    os.close(old)
-                    poll.register(self._pipe, select.POLLIN)
-            if self._signals in ready:
-                for received in signals.read_signals(self._signals):
-                    self._on_signal(received)
-        self._receiver.close()
+        if reader.has_room():
+            poll.register(reader.descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poll.poll(0 if reader.is_loaded() else None)]
 
     def _finished(self) -> bool:
         if self._done:
@@ -166,19 +173,12 @@ class Keeper:
         self._watch()
         os._exit(0)
 
-    def _read_records(self) -> None:
-        assert self._reader is not None
-        try:
-            found = self._reader.read()
-        except EOFError:
-            self._on_silence()
-            return
-        for record in found:
+    def _on_records(self, batch: List[Record]) -> None:
+        for record in batch:
             if record[0] == records.STATE:
                 self._on_state(record)
             else:
                 self._receiver.receive(record)
-        self._receiver.idle()
 
     def _on_state(self, record: Record) -> None:
         pid, word, value = record[2], record[4], record[5]
@@ -196,21 +196,17 @@ class Keeper:
             self._done = True
 
     def _on_silence(self) -> None:
-        """The pipe has closed; without a farewell that means that the tracer is dead."""
-        if not self._done and not self._take_over():
-            self._done = True
-
-    def _take_over(self) -> bool:
-        """Start another tracer for what is left of the command's processes; False when nothing is left."""
+        """The pipe has closed without a farewell: the tracer is dead. Another one takes over what is left."""
         since = decode.now()
         self._await_tracer()
         pids = procfs.descendants(os.getpid())
         self._take_overs += 1
         if not pids or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
-            return False
-        plan, main, old = self._plan, self._main, self._pipe
+            self._done = True
+            return
+        plan, main, old = self._plan, self._main, self._reader.descriptor
         self._fork(lambda output: launch.take_over(self._abis, plan, output, pids, main, since), [old])
-        return True
+        os.close(old)
 
     def _await_tracer(self) -> None:
         """Its pipe closes a little before its children become ours."""

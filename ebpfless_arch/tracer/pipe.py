@@ -106,29 +106,45 @@ class Writer:
 
 
 class Reader:
-    """The keeper's end."""
+    """The keeper's end. It takes in whatever has arrived, so that the small tracer need not hold it,
+    and gives it out batch by batch. Up to `room` bytes wait here."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, room: int = 256 << 20) -> None:
+        self.descriptor = descriptor
+        self.ended = False
         self._data = bytearray()
+        self._room = room
 
-    def read(self) -> List[Record]:
-        """The records that have arrived; raises EOFError when the tracer's end is closed."""
-        try:
-            part = os.read(self._descriptor, 1 << 18)
-        except BlockingIOError:
+    def has_room(self) -> bool:
+        """Whether it wants more."""
+        return len(self._data) < self._room and not self.ended
+
+    def fill(self) -> None:
+        """Take in what the pipe holds; `ended` is set when the tracer's end is closed."""
+        while self.has_room():
+            try:
+                part = os.read(self.descriptor, _PIPE_BYTES)
+            except BlockingIOError:
+                return
+            self.ended = not part
+            self._data += part
+
+    def is_loaded(self) -> bool:
+        """Whether something can be done without waiting: a whole batch is there, or the end has come."""
+        return self.ended or 0 < self._first_end() <= len(self._data)
+
+    def _first_end(self) -> int:
+        """Where the first batch ends, 0 where not even its length is there."""
+        if len(self._data) < _LENGTH.size:
+            return 0
+        size: int = _LENGTH.unpack_from(self._data)[0]
+        return _LENGTH.size + size
+
+    def batch(self) -> List[Record]:
+        """The next batch of records, empty when no whole one is there."""
+        end = self._first_end()
+        if not 0 < end <= len(self._data):
             return []
-        if not part:
-            raise EOFError("the tracer has closed its end")
-        self._data += part
-        found: List[Record] = []
-        start = 0
-        while len(self._data) - start >= _LENGTH.size:
-            size = _LENGTH.unpack_from(self._data, start)[0]
-            if len(self._data) - start - _LENGTH.size < size:
-                break
-            start += _LENGTH.size
-            found += marshal.loads(bytes(self._data[start:start + size]))
-            start += size
-        del self._data[:start]
+        found: List[Record] = marshal.loads(bytes(self._data[_LENGTH.size:end]))
+        del self._data[:end]
         return found

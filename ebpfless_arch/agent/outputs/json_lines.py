@@ -1,10 +1,9 @@
 """JSON lines: one object per event or detection, in the shape of Datadog's messages."""
 
-import json
 from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import LineFile, Output
-from ebpfless_arch.events.json_form import event_json
+from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import headline
 from ebpfless_arch.rules.policy import Rule
@@ -20,11 +19,11 @@ class JsonLines(Output):
     def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
         """Append one line."""
         if rule is None:
-            form = event_json(event, headline(event), self._agent, sequence)
+            line = event_text(event, headline(event), self._agent, sequence, None)
         else:
-            form = event_json(event, rule.description or headline(event), dict(self._agent, **about(rule)), sequence)
-            form["tags"] = rule_tags(rule)
-        self._file.add(json.dumps(form, separators=(",", ":")))
+            agent = dict(self._agent, **about(rule))
+            line = event_text(event, rule.description or headline(event), agent, sequence, rule_tags(rule))
+        self._file.add(line)
 
     def flush(self) -> None:
         """Write out; raises OSError."""
