@@ -48,6 +48,7 @@ FLAGS = {
     "spellings": "also matches through the names of symlinks",
     "many": "the access yields several spellings; a test holds when one of them does",
     "network": "only in rules of the network events",
+    "ours": "an extension of this agent, not in the published list",
 }
 
 NETWORK_EVENTS = ("dns", "imds", "packet")
@@ -105,6 +106,7 @@ _FILE = (
     _Row("group", "string", "{}.group"),
     _Row("change_time", "int", "{}.change_time"),
     _Row("modification_time", "int", "{}.modification_time"),
+    _Row("deleted", "bool", "{}.deleted", "ours"),
 ) + _missing("filesystem", "string", _NO_MOUNTS) \
   + _missing("mount_id", "int", _NO_MOUNTS) \
   + _missing("in_upper_layer mount_detached mount_visible", "bool", _NO_MOUNTS) \

@@ -42,7 +42,7 @@ class Tracee:
 
 
 def _pending_news() -> List[Tuple[int, int]]:
-    news = []
+    news: List[Tuple[int, int]] = []
     while True:
         try:
             found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
