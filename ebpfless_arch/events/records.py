@@ -14,7 +14,7 @@ follows depends on the kind:
     BLIND  reason
     LOST   count                      records that found no room
     FAULT  text                       an error inside the tracer; the tracee went on
-    STATE  word, value                "started", "ended" (wait status, tracees left),
+    STATE  word, value                "started" (features), "ended" (wait status, tracees left),
                                       "failed" (text), "done"
 """
 

@@ -16,6 +16,7 @@ from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import process, procfs, signals
+from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.tracer import decode, launch, pipe
 from ebpfless_arch.tracer.launch import Plan
 
@@ -56,6 +57,10 @@ class Keeper:
         self._receiver = Receiver()
         self._held: List[signals.Received] = []
         self._tracer = 0
+        self._tracer_status = 0
+        self._reader = pipe.Reader(-1)
+        self._features = NO_PTRACE
+        self._in_background = False
         self._main = 0
         self._status = _NO_STATUS
         self._problem = ""
@@ -116,7 +121,8 @@ class Keeper:
                 os._exit(status)
         os.close(ends[1])
         self._tracer = child
-        self._reader = pipe.Reader(ends[0])
+        self._tracer_status = 0
+        self._reader.move(ends[0])
 
     def _let_go(self) -> None:
         """Keep neither the command's streams nor inherited descriptors: who waits for their end must get it."""
@@ -139,11 +145,13 @@ class Keeper:
                         self._on_signal(received)
                 else:
                     reader.fill()
+            if reader.ended and self._tracer_was_killed() and self._take_over():
+                continue
             batch = reader.batch()
             if batch:
                 self._on_records(batch)
             elif reader.ended:
-                self._on_silence()
+                self._done = True
             else:
                 self._receiver.idle()
         self._receiver.close()
@@ -169,7 +177,7 @@ class Keeper:
         self._receiver.idle()
         if os.fork():
             return True
-        self._tracer = 0
+        self._in_background = True
         self._watch()
         os._exit(0)
 
@@ -184,6 +192,7 @@ class Keeper:
         pid, word, value = record[2], record[4], record[5]
         if word == records.STARTED:
             self._main = pid
+            self._features = Features(*value)
             held, self._held = self._held, []
             for received in held:
                 self._forward(received)
@@ -195,27 +204,27 @@ class Keeper:
         elif word == records.DONE:
             self._done = True
 
-    def _on_silence(self) -> None:
-        """The pipe has closed without a farewell: the tracer is dead. Another one takes over what is left."""
+    def _tracer_was_killed(self) -> bool:
+        """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
+        if self._tracer:
+            self._reap(os.WNOHANG if self._in_background else 0)
+        return self._tracer_status != 0
+
+    def _take_over(self) -> bool:
+        """Start another tracer for what is left of the command's processes; False when nothing is left.
+
+        What the dead one had reported is dealt with later: until they are seized, its tracees get ENOSYS.
+        """
         since = decode.now()
-        self._await_tracer()
         pids = procfs.descendants(os.getpid())
         self._take_overs += 1
         if not pids or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
-            self._done = True
-            return
+            self._tracer_status = 0
+            return False
         plan, main, old = self._plan, self._main, self._reader.descriptor
-        self._fork(lambda output: launch.take_over(self._abis, plan, output, pids, main, since), [old])
+        self._fork(lambda output: launch.take_over(self._abis, plan, self._features, output, pids, main, since), [old])
         os.close(old)
-
-    def _await_tracer(self) -> None:
-        """Its pipe closes a little before its children become ours."""
-        if self._tracer:
-            try:
-                os.waitpid(self._tracer, 0)
-            except ChildProcessError:
-                pass
-        self._reap()
+        return True
 
     # --- signals ---------------------------------------------------------------------
 
@@ -235,17 +244,19 @@ class Keeper:
         except ProcessLookupError:
             pass
 
-    def _reap(self) -> None:
-        """Take leave of children: the tracer, and orphans that have become ours."""
+    def _reap(self, options: int = os.WNOHANG) -> None:
+        """Take leave of children: the tracer (of which it waits for the end, without WNOHANG), and orphans that
+        have become ours."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1 if options else self._tracer, options)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            options = os.WNOHANG
             if pid == self._tracer:
-                self._tracer = 0
+                self._tracer, self._tracer_status = 0, status
             elif pid == self._main:
                 self._status = status
 

@@ -85,7 +85,7 @@ def run_tracer(abis: Sequence[Abi], orders: int, output: int, inherited: List[in
         os.waitpid(child, 0)
         _fail(writer, str(error.strerror))
         return
-    writer.put((records.STATE, decode.now(), child, child, records.STARTED, found.filters_need_no_new_privs))
+    writer.put((records.STATE, decode.now(), child, child, records.STARTED, tuple(found)))
     writer.flush()
     os.write(go[1], b"g")
     os.close(go[1])
@@ -187,11 +187,12 @@ def _complain(text: str) -> None:
     os.write(2, os.fsencode("ebpfless: " + text + "\n"))
 
 
-def take_over(abis: Sequence[Abi], plan: Plan, output: int, pids: Sequence[int], main: int, since: int) -> None:
+def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, output: int, pids: Sequence[int],
+              main: int, since: int) -> None:
     """A new tracer process: seize what a dead one left behind and trace on. `since` is when that was noticed."""
     step_aside([])
     writer = Writer(output)
-    engine, _ = make_engine(abis, features.probe(abis[0]), plan, writer)
+    engine, _ = make_engine(abis, found, plan, writer)
     try:
         count = engine.take_over(pids, main)
     except OSError as error:

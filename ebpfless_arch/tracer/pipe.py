@@ -140,6 +140,18 @@ class Reader:
         size: int = _LENGTH.unpack_from(self._data)[0]
         return _LENGTH.size + size
 
+    def move(self, descriptor: int) -> None:
+        """Read on from another pipe; what a tracer had not finished writing when it died is dropped."""
+        end = 0
+        while len(self._data) - end >= _LENGTH.size:
+            following = end + _LENGTH.size + _LENGTH.unpack_from(self._data, end)[0]
+            if following > len(self._data):
+                break
+            end = following
+        del self._data[end:]
+        self.descriptor = descriptor
+        self.ended = False
+
     def batch(self) -> List[Record]:
         """The next batch of records, empty when no whole one is there."""
         end = self._first_end()
