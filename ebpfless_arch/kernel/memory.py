@@ -138,7 +138,7 @@ class Memory:
 
     def _by_word(self, tid: int, address: int, size: int) -> bytes:
         found = b""
-        word = struct.calcsize("=l")
+        word = struct.calcsize("l")
         at = address - address % word
         try:
             while at < address + size:

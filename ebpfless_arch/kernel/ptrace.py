@@ -130,7 +130,7 @@ def peek(tid: int, address: int) -> bytes:
     word = _ptrace(PEEKDATA, tid, address, 0)
     if word == -1 and ctypes.get_errno():
         raise failure("ptrace(PEEKDATA) of %d" % tid, _ADVICE)
-    return struct.pack("=l", word)
+    return struct.pack("l", word)
 
 
 class Registers:

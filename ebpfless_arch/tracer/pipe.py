@@ -75,13 +75,12 @@ class Writer:
         batch, self._batch = self._batch, []
         if self._broken:
             return
-        if self._lost and self._waiting_bytes < self._room:
-            batch.append((records.LOST, batch[0][1], 0, 0, self._lost))
-            self._lost = 0
-        data = marshal.dumps(batch)
+        told = [(records.LOST, batch[0][1], 0, 0, self._lost)] if self._lost else []
+        data = marshal.dumps(batch + told)
         if self._waiting_bytes + len(data) > self._room:
             self._lost += len(batch)
             return
+        self._lost = 0
         self._waiting.append(_LENGTH.pack(len(data)) + data)
         self._waiting_bytes += len(data) + _LENGTH.size
 

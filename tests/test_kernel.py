@@ -1,0 +1,246 @@
+"""Floor 2 against the running kernel: memory, filters, features, /proc."""
+
+import ctypes
+import errno
+import mmap
+import os
+import signal
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+
+import bpf
+from ebpfless_arch.abi import AMD64, I386
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.kernel import features, procfs, ptrace, seccomp
+from ebpfless_arch.kernel.memory import PAGE, Memory
+from ebpfless_arch.tracer import syscalls
+
+WAYS = ["process_vm_readv", "mem", "peek"]
+X32 = 0x40000000
+
+
+class Sleeper:
+    """A stopped tracee that is a copy of this process, so that our own addresses are its addresses."""
+
+    def __enter__(self) -> int:
+        self.pid = os.fork()
+        if self.pid == 0:
+            signal.pause()
+            os._exit(0)
+        ptrace.seize(self.pid, 0)
+        ptrace.interrupt(self.pid)
+        os.waitpid(self.pid, ptrace.WALL)
+        return self.pid
+
+    def __exit__(self, *problem: object) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, ptrace.WALL)
+
+
+@pytest.fixture
+def end_of_mapping() -> Iterator[int]:
+    """The address after two readable pages, where nothing is mapped."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    start = libc.mmap(None, 3 * PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    assert libc.munmap(start + 2 * PAGE, PAGE) == 0
+    yield start + 2 * PAGE
+    assert libc.munmap(start, 2 * PAGE) == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_string_that_ends_with_its_mapping_is_read(way: str, end_of_mapping: int) -> None:
+    end = end_of_mapping
+    ctypes.memmove(end - 9, b"/tmp/end\0", 9)
+    with Sleeper() as pid:
+        assert Memory([way]).string(pid, end - 9, 4096) == b"/tmp/end"
+        assert Memory([way]).read(pid, end - 4, 100) == b"end\0"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_string_without_an_end_is_what_could_be_read(way: str, end_of_mapping: int) -> None:
+    end = end_of_mapping
+    ctypes.memmove(end - 7, b"endless", 7)
+    with Sleeper() as pid:
+        assert Memory([way]).string(pid, end - 7, 4096) == b"endless"
+        assert Memory([way]).string(pid, end, 4096) is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_unreadable_memory_is_no_error(way: str) -> None:
+    with Sleeper() as pid:
+        for address in (0, 8, 1 << 46, (1 << 64) - 16):
+            assert Memory([way]).string(pid, address, 100) is None
+            assert Memory([way]).read(pid, address, 8) == b""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", [0, 1, 7, 255, 511, 512, 513, 4095, 4096, 5003])
+def test_strings_of_all_lengths(way: str, length: int) -> None:
+    text = bytes(33 + position % 89 for position in range(length))
+    buffer = ctypes.create_string_buffer(text)
+    with Sleeper() as pid:
+        memory = Memory([way])
+        assert memory.string(pid, ctypes.addressof(buffer), 8192) == text
+        assert memory.string(pid, ctypes.addressof(buffer), 100) == text[:100]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 601])
+def test_arrays_of_pointers(way: str, count: int) -> None:
+    values = [1000003 * (number + 1) for number in range(count)]
+    array = (ctypes.c_uint64 * (count + 1))(*values)
+    with Sleeper() as pid:
+        memory = Memory([way])
+        assert memory.pointers(pid, ctypes.addressof(array), 1000, 8) == values
+        assert memory.pointers(pid, ctypes.addressof(array), 29, 8) == values[:29]
+        assert memory.pointers(pid, 16, 100, 8) == []
+
+
+def test_a_forbidden_way_is_left_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebpfless_arch.kernel.memory._process_vm_readv", None)
+    buffer = ctypes.create_string_buffer(b"found")
+    with Sleeper() as pid:
+        memory = Memory()
+        assert memory.string(pid, ctypes.addressof(buffer), 100) == b"found"
+        assert len(memory._ways) == 2
+
+
+def test_a_vanished_tracee_is_told_as_such() -> None:
+    with Sleeper() as pid:
+        pass
+    with pytest.raises(ProcessLookupError):
+        Memory(["process_vm_readv"]).read(pid, 4096, 8)
+    with pytest.raises(ProcessLookupError):
+        ptrace.resume(ptrace.CONT, pid, 0)
+    with pytest.raises(ProcessLookupError):
+        procfs.stat(pid)
+
+
+def test_writing() -> None:
+    buffer = ctypes.create_string_buffer(b"before")
+    with Sleeper() as pid:
+        Memory().write(pid, ctypes.addressof(buffer), b"after!")
+        assert Memory().string(pid, ctypes.addressof(buffer), 100) == b"after!"
+    assert buffer.value == b"before"
+
+
+# --- filters ---------------------------------------------------------------------
+
+
+def test_the_filter_stops_at_the_table_s_calls_and_at_no_others() -> None:
+    chosen = syscalls.rows(Interest(frozenset(["open"])))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), chosen))
+    for index, abi in enumerate((AMD64, I386)):
+        wanted = {abi.syscalls[row.call]: row for row in chosen if row.call in abi.syscalls}
+        for number in range(600):
+            row = wanted.get(number)
+            answer = bpf.run(program, number, abi.audit_arch)
+            if row is None or row.mask:
+                assert answer == seccomp.RET_ALLOW
+            else:
+                assert answer == seccomp.RET_TRACE | index
+        masked = [(number, row) for number, row in wanted.items() if row.mask]
+        assert [row.call for _, row in masked] == ["clone"]
+        for number, row in masked:
+            assert bpf.run(program, number, abi.audit_arch, [row.mask | 17]) == seccomp.RET_TRACE | index
+            assert bpf.run(program, number, abi.audit_arch, [~row.mask]) == seccomp.RET_ALLOW
+
+
+def test_what_nobody_asks_for_does_not_stop() -> None:
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset()))))
+    assert bpf.run(program, AMD64.syscalls["openat"], AMD64.audit_arch) == seccomp.RET_ALLOW
+    assert bpf.run(program, AMD64.syscalls["execve"], AMD64.audit_arch) == seccomp.RET_TRACE
+    assert bpf.run(program, I386.syscalls["execve"], I386.audit_arch) == seccomp.RET_TRACE | 1
+
+
+def test_foreign_abis_stop_and_are_never_refused() -> None:
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset(["open"])))))
+    arm = 0x40000028
+    for number, arch in ((2, arm), (322, arm), (X32 | 520, AMD64.audit_arch), (X32, AMD64.audit_arch)):
+        assert bpf.run(program, number, arch) == seccomp.RET_TRACE | seccomp.FOREIGN
+
+
+def test_the_kernel_accepts_the_filter() -> None:
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset(["open"])))))
+    child = os.fork()
+    if child == 0:
+        try:
+            seccomp.install(program)
+            # Without a tracer a filtered call has one answer: ENOSYS.
+            os.open("/", os.O_RDONLY)
+        except OSError as error:
+            os._exit(error.errno or 1)
+        os._exit(0)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == errno.ENOSYS
+
+
+# --- features --------------------------------------------------------------------
+
+
+def test_the_probe_finds_what_this_kernel_has_and_leaves_nothing() -> None:
+    before = os.listdir("/proc/self/fd")
+    found = features.probe(AMD64)
+    assert found.ptrace and found.filters and found.vm_read and not found.problem
+    assert found.filters_need_no_new_privs == (os.geteuid() != 0)
+    assert not found.entry_after_seccomp or not found.syscall_info
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+# --- /proc ------------------------------------------------------------------------
+
+
+def test_paths_are_resolved_as_the_process_sees_them(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("")
+    (tmp_path / "to_b").symlink_to("a/b")
+    (tmp_path / "absolute").symlink_to(str(tmp_path / "a"))
+    (tmp_path / "chain").symlink_to("to_b/../b/file")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere/at all")
+    view = procfs.View(os.getpid())
+    try:
+        for name in ("a/b/file", "to_b/file", "absolute/b/./file", "chain", "to_b/..", "a//b/", "dangling", "missing/x",
+                     "missing/../a", "a/b/file/below", ".", "../" + tmp_path.name):
+            path = os.fsencode(str(tmp_path / "x"))[:-1] + name.encode()
+            if name != "missing/../a":
+                assert view.resolve(path) == os.path.realpath(path), name
+        root = os.fsencode(str(tmp_path))
+        assert view.resolve(root + b"/to_b", follow_last=False) == root + b"/to_b"
+        assert view.resolve(root + b"/loop").startswith(root)
+        assert view.resolve(b"/proc/self/status") == b"/proc/%d/status" % os.getpid()
+        assert view.resolve(b"/../..") == b"/"
+    finally:
+        view.close()
+
+
+def test_stat_of_a_process_with_a_nasty_name() -> None:
+    comm = Path("/proc/self/comm")
+    old = comm.read_bytes()
+    try:
+        comm.write_bytes(b"a) R 1 (b")
+        found = procfs.stat(os.getpid())
+    finally:
+        comm.write_bytes(old.strip())
+    assert (found.comm, found.ppid, found.group) == (b"a) R 1 (b", os.getppid(), os.getpgrp())
+
+
+@pytest.mark.parametrize("device,name", [(0, ""), (136 << 8, "pts0"), (136 << 8 | 7, "pts7"), (137 << 8 | 1, "pts257"),
+                                         (4 << 8 | 1, "tty1"), (4 << 8 | 64, "ttyS0"), (5 << 8 | 1, "console")])
+def test_names_of_terminals(device: int, name: str) -> None:
+    assert procfs.tty_name(device) == name
+
+
+def test_descendants() -> None:
+    with Sleeper() as pid:
+        found: List[int] = procfs.descendants(os.getpid())
+        assert pid in found
+        assert os.getpid() not in found
+        assert procfs.group_leader(pid) == (pid, os.getpid())
+        assert procfs.is_thread_of(pid, pid) and not procfs.is_thread_of(pid, os.getpid())

@@ -1,0 +1,109 @@
+"""The way of records from tracer to keeper: nothing is lost that is not counted."""
+
+import os
+from typing import Any, List, Tuple
+
+import pytest
+
+from ebpfless_arch.events import records
+from ebpfless_arch.tracer.pipe import Reader, Writer, make_pipe
+
+Record = Tuple[Any, ...]
+
+
+def record(number: int, size: int = 10) -> Record:
+    return (records.BLIND, number, 1, 1, b"x" * size)
+
+
+def all_batches(reader: Reader) -> List[Record]:
+    reader.fill()
+    found: List[Record] = []
+    while True:
+        batch = reader.batch()
+        if not batch:
+            return found
+        found += batch
+
+
+def test_records_arrive_as_they_were_put() -> None:
+    ends = make_pipe()
+    writer, reader = Writer(ends[1]), Reader(ends[0])
+    sent = [record(number) for number in range(1009)] + [(records.EXEC, 1, 2, 3, -2, b"\xff\0", None, (b"a", b""), True)]
+    for each in sent:
+        writer.put(each)
+    assert writer.flush()
+    assert all_batches(reader) == sent
+    os.close(ends[1])
+    reader.fill()
+    assert reader.ended and reader.is_loaded()
+    os.close(ends[0])
+
+
+def test_a_full_pipe_never_blocks_and_loss_is_counted() -> None:
+    ends = make_pipe()
+    writer, reader = Writer(ends[1], room=100000), Reader(ends[0])
+    total = 5003
+    for number in range(total):
+        writer.put(record(number, 1000))
+    assert not writer.flush()
+    got: List[Record] = []
+    while not writer.flush():
+        got += all_batches(reader)
+    writer.put(record(total))
+    assert writer.drain(1)
+    got += all_batches(reader)
+    lost = [each for each in got if each[0] == records.LOST]
+    numbers = [each[1] for each in got if each[0] == records.BLIND]
+    assert len(lost) == 1 and lost[0][4] > 0
+    assert len(numbers) + lost[0][4] == total + 1
+    assert numbers == sorted(numbers) and numbers[-1] == total
+    for end in ends:
+        os.close(end)
+
+
+def test_nobody_to_listen_is_no_error() -> None:
+    ends = make_pipe()
+    os.close(ends[0])
+    writer = Writer(ends[1])
+    for number in range(211):
+        writer.put(record(number))
+    assert writer.flush() and writer.drain(1)
+    os.close(ends[1])
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 20])
+def test_what_a_dead_tracer_had_half_written_is_dropped(cut: int) -> None:
+    first, second = make_pipe(), make_pipe()
+    writer, reader = Writer(first[1]), Reader(first[0])
+    for number in range(131):
+        writer.put(record(number))
+    writer.flush()
+    data = os.read(first[0], 1 << 20)
+    os.write(first[1], data[:-cut])
+    os.close(first[1])
+    reader.fill()
+    assert reader.ended
+    os.close(first[0])
+    reader.move(second[0])
+    successor = Writer(second[1])
+    successor.put(record(997))
+    successor.flush()
+    assert [each[1] for each in all_batches(reader)] == list(range(128)) + [997]
+    for end in second:
+        os.close(end)
+
+
+def test_a_reader_without_room_takes_no_more() -> None:
+    ends = make_pipe()
+    writer, reader = Writer(ends[1]), Reader(ends[0], room=50000)
+    for number in range(997):
+        writer.put(record(number, 500))
+    writer.flush()
+    reader.fill()
+    assert not reader.has_room()
+    reader.fill()
+    while reader.batch():
+        pass
+    assert reader.has_room()
+    for end in ends:
+        os.close(end)
