@@ -54,10 +54,12 @@ def run(command: Sequence[str], stdin: bytes = b"", timeout: float = DEADLINE, *
                                stderr=subprocess.PIPE, **options)
     try:
         stdout, stderr = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as hung:
+        state = {member: thread_states(member) for member in [process.pid] + descendants(process.pid)}
         end_tree(process.pid)
-        stdout, stderr = process.communicate()
-        raise AssertionError("hung: {!r}\nstdout: {!r}\nstderr: {!r}".format(command, stdout, stderr))
+        process.wait()
+        _close(process)
+        raise AssertionError("hung: {!r}\nstdout: {!r}\nprocesses: {!r}".format(command, hung.output, state))
     return Result(process.returncode, stdout, stderr, [])
 
 
@@ -193,6 +195,12 @@ def end_tree(pid: int) -> None:
             pass
 
 
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
 class Session:
     """A started program that a test talks with line by line; leaving the block ends its whole tree."""
 
@@ -210,7 +218,8 @@ class Session:
                  traceback: Optional[TracebackType]) -> None:
         if self.process.poll() is None:
             end_tree(self.process.pid)
-        self.process.communicate()
+        self.process.wait()
+        _close(self.process)
         self._errors.close()
 
     @property

@@ -189,7 +189,8 @@ def shape(events: List[Event]) -> List[Tuple[int, List[Tuple[object, ...]]]]:
     """The events of each process in order, without what differs from run to run."""
     lives: Dict[int, List[Tuple[object, ...]]] = {}
     for event in events:
-        entry = (event["evt"]["name"], event.get("file", {}).get("path"), event.get("file", {}).get("flags"),
+        path = event.get("file", {}).get("path", "").replace("/proc/{}/".format(event["process"]["pid"]), "/proc/self/")
+        entry = (event["evt"]["name"], path, event.get("file", {}).get("flags"),
                  event.get("exit"), event["evt"]["outcome"], event["process"]["args"],
                  retval(event) if event["evt"]["name"] in ("open", "exec") else None)
         lives.setdefault(event["process"]["pid"], []).append(entry)

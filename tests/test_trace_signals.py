@@ -141,6 +141,23 @@ def test_job_control_of_ebpfless_in_a_shell(compile_c: Compiler, tmp_path: Path)
         assert terminal.finish() == 3
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_ctrl_z_right_after_fg_always_stops(compile_c: Compiler, tmp_path: Path) -> None:
+    """The shell continues the whole group: a SIGCONT that is passed on late must not undo the next stop."""
+    command = trace_command([compile_c("signals.c")], ["--output", str(tmp_path / "detections")])
+    with Terminal(SHELL) as terminal:
+        terminal.expect(r"prompt\$ ")
+        terminal.type(" ".join(shlex.quote(word) for word in command) + "\n")
+        terminal.expect(r"ready (\d+)")
+        for _ in range(300):
+            terminal.type("\x1a")
+            terminal.expect("Stopped")
+            terminal.expect(r"prompt\$ ")
+            terminal.type("fg\n")
+            terminal.expect("got CONT")
+
+
 def stop_and_resume(terminal: Terminal, command: str) -> None:
     """Runs signals.c as a shell's job: Ctrl-Z stops it, fg continues it, Ctrl-C reaches it once."""
     terminal.type(command + "\n")

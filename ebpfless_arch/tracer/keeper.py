@@ -126,10 +126,7 @@ class Keeper:
 
     def _let_go(self) -> None:
         """Keep neither the command's streams nor inherited descriptors: who waits for their end must get it."""
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for descriptor in (0, 1):
-            os.dup2(nothing, descriptor)
-        os.close(nothing)
+        _nullify((0, 1))
         for descriptor in self._inherited:
             os.close(descriptor)
 
@@ -152,7 +149,7 @@ class Keeper:
                 self._on_records(batch)
             elif reader.ended:
                 self._done = True
-            else:
+            if not reader.is_loaded():
                 self._receiver.idle()
         self._receiver.close()
 
@@ -178,6 +175,7 @@ class Keeper:
         if os.fork():
             return True
         self._in_background = True
+        _nullify((0, 1, 2))
         self._watch()
         os._exit(0)
 
@@ -280,6 +278,13 @@ def _occupy_standard_streams() -> None:
     while descriptor <= 2:
         descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.close(descriptor)
+
+
+def _nullify(descriptors: Sequence[int]) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
 
 
 def die_like(status: int) -> int:

@@ -1,0 +1,136 @@
+"""When the agent fails, the program goes on: a killed tracer, a killed keeper, an output that cannot be written."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from blackbox import (Event, Session, event_options, is_detection, named, opens_of, read_events, retval, rule, run,
+                      run_traced, status_field, trace_command, wait_until, write_policy)
+
+# A shell that tells its pid, opens the given file for each line it reads and answers with what it read.
+READER = 'echo $$; while read word; do while ! read line < "$0"; do :; done; echo "$word"; done; exit 7'
+
+
+def start(file: Path, output: Path) -> Session:
+    file.write_text("content\n")
+    return Session(trace_command(["sh", "-c", READER, str(file)], event_options(str(output))))
+
+
+def ask(session: Session, word: str) -> None:
+    assert session.process.stdin is not None
+    session.process.stdin.write(word.encode() + b"\n")
+    session.process.stdin.flush()
+    assert session.line() == word
+
+
+def tracer_of(pid: int) -> int:
+    return int(status_field(pid, "TracerPid") or 0)
+
+
+def kill_tracer(pid: int) -> None:
+    """Kill the tracer and wait for its successor."""
+    old = tracer_of(pid)
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: tracer_of(pid) not in (0, old), "another tracer takes over")
+
+
+def opened(output: Path, file: Path) -> List[Event]:
+    """The successful opens of a file that have been written out."""
+    whole = output.read_bytes().rpartition(b"\n")[0] if output.exists() else b""
+    events = [json.loads(line.decode()) for line in whole.splitlines()]
+    return [event for event in opens_of(events, file) if retval(event) >= 0]
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_killed_tracer_is_replaced(tmp_path: Path, kills: int) -> None:
+    file, output = tmp_path / "file", tmp_path / "events"
+    with start(file, output) as session:
+        shell = int(session.line())
+        ask(session, "before")
+        for number in range(kills):
+            wait_until(lambda: len(opened(output, file)) == 1 + number, "the event is written")
+            kill_tracer(shell)
+            ask(session, "after%d" % number)
+        assert session.finish()[:3] == (7, b"", b"")
+    events = read_events(str(output))
+    gaps = [event["evt"]["variables"]["reason"] for event in named(events, "blind_spot")]
+    assert len(gaps) == kills and all("traced again after" in gap for gap in gaps)
+    assert len(opened(output, file)) == 1 + kills
+    assert [event["exit"]["code"] for event in named(events, "exit")] == [7]
+
+
+def test_a_killed_tracer_s_children_are_taken_over_as_well(tmp_path: Path) -> None:
+    file, output = tmp_path / "file", tmp_path / "events"
+    file.write_text("content\n")
+    script = 'sh -c "$1" "$0" & wait; exit 3'
+    # In the background a shell reads from /dev/null, so the inner one gets the stream by another number.
+    inner = READER.replace("while read word", "while read word <&3")
+    with Session(trace_command(["sh", "-c", "exec 3<&0; " + script, str(file), inner],
+                               event_options(str(output)))) as session:
+        child = int(session.line())
+        kill_tracer(child)
+        assert tracer_of(child) == tracer_of(int(status_field(child, "PPid")))
+        ask(session, "word")
+        assert session.finish()[0] == 3
+    events = read_events(str(output))
+    assert [event["process"]["pid"] for event in opens_of(events, file) if retval(event) >= 0] == [child]
+
+
+def test_a_killed_keeper_leaves_the_program_running(tmp_path: Path) -> None:
+    file, output = tmp_path / "file", tmp_path / "events"
+    with start(file, output) as session:
+        shell = int(session.line())
+        tracer = tracer_of(shell)
+        os.kill(session.pid, signal.SIGKILL)
+        for number in range(7):
+            ask(session, "word%d" % number)
+        assert tracer_of(shell) == tracer
+        assert session.process.stdin is not None
+        session.process.stdin.close()
+        wait_until(lambda: not os.path.exists("/proc/%d" % shell), "the program ends")
+        wait_until(lambda: not os.path.exists("/proc/%d" % tracer), "the tracer ends with it")
+
+
+def full_or_closed(kind: str) -> List[str]:
+    return {"full": ["--output", "/dev/full"], "closed": []}[kind]
+
+
+@pytest.mark.parametrize("kind", ["full", "closed"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_output_that_fails_costs_lines_only(tmp_path: Path, kind: str, form: str) -> None:
+    command = trace_command(["sh", "-c", "cat /etc/passwd >/dev/null; echo out; exit 5"],
+                            ["--events", "--format", form] + full_or_closed(kind))
+    if kind == "closed":
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh"] + command
+    result = run(command)
+    assert (result.status, result.stdout) == (5, b"out\n")
+    if kind == "full":
+        assert result.stderr.count(b"\n") == 1 and b"No space left" in result.stderr
+
+
+def test_every_detection_is_a_line_also_for_processes_that_outlive_the_command(tmp_path: Path) -> None:
+    marker, output = tmp_path / "marker", tmp_path / "out"
+    marker.write_text("")
+    policy = write_policy(tmp_path / "p.json", [rule("marked", 'open.file.path == "%s"' % marker)])
+    fifo = tmp_path / "fifo"
+    os.mkfifo(str(fifo))
+    daemon = 'setsid sh -c \'read line < "$1"; cat "$0"\' "%s" "%s" >/dev/null 2>&1 </dev/null &' % (marker, fifo)
+    result = run(trace_command(["sh", "-c", daemon], ["--policy", policy, "--format", "json", "--output", str(output)]))
+    assert (result.status, result.stdout, result.stderr) == (0, b"", b"")
+    assert read_events(str(output)) == []
+    fifo.write_text("go\n")
+    wait_until(lambda: bool(read_events(str(output))), "the daemon's open is detected")
+    (detection,) = read_events(str(output))
+    assert is_detection(detection) and detection["process"]["comm"] == "cat"
+
+
+def test_the_trace_of_a_command_that_does_nothing(tmp_path: Path) -> None:
+    result = run_traced(["true"])
+    names = [event["evt"]["name"] for event in result.events]
+    assert (result.status, names[0], names[-1], set(names[1:-1])) == (0, "exec", "exit", {"open"})
+    sequence = [event["evt"]["variables"]["sequence"] for event in result.events]
+    assert sequence == list(range(1, len(sequence) + 1))
