@@ -83,6 +83,11 @@ def test_a_policy_that_is_none(content: object, words: List[str], tmp_path: Path
     check_complaint(result, WRONG_USAGE, str(path), *words)
 
 
+def test_a_directory_without_policies(tmp_path: Path) -> None:
+    result = run(trace_command(["echo", "ran"], ["--policy", str(tmp_path)]))
+    check_complaint(result, WRONG_USAGE, str(tmp_path))
+
+
 def test_a_broken_rule_is_reported_and_the_others_live_on(tmp_path: Path) -> None:
     policy = write_policy(tmp_path / "policy.json", [
         rule("good_one", 'open.file.name == "watched"'), rule("broken_one", 'open.file.path == == "x"'),

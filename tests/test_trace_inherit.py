@@ -10,7 +10,7 @@ from typing import Any, List
 
 import pytest
 
-from blackbox import (Compiler, Session, environment, execs_of, named, opens_of, retval, run, run_traced, status_field,
+from blackbox import (REPOSITORY, Compiler, Session, environment, execs_of, run, run_traced, status_field,
                       trace_command)
 from terminal import Terminal
 
@@ -150,8 +150,8 @@ def test_an_ordinary_user_can_trace(compile_c: Compiler, public_dir: Path) -> No
                         if run([path, "-c", ""], preexec_fn=become_nobody_or_fail).status == 0), None)
     if interpreter is None:
         pytest.skip("no interpreter that other users may run")
-    shutil.copytree(str(Path(__file__).resolve().parent.parent / "ebpfless_arch"), str(public_dir / "ebpfless_arch"))
-    shutil.copy(str(Path(__file__).resolve().parent.parent / "ebpfless.py"), str(public_dir))
+    shutil.copytree(str(REPOSITORY / "ebpfless_arch"), str(public_dir / "ebpfless_arch"))
+    shutil.copy(str(REPOSITORY / "ebpfless.py"), str(public_dir))
     program = public_dir / "identity"
     shutil.copy(compile_c("identity.c"), str(program))
     command = [interpreter] + trace_command([str(program)])[1:]
@@ -181,8 +181,8 @@ def test_resident_memory_of_the_tracer(compile_c: Compiler, tmp_path: Path) -> N
     assert output.read_bytes().count(str(tmp_path / "file").encode()) >= opens
 
 
-def test_a_descriptor_of_ours_never_shows_in_ls(tmp_path: Path) -> None:
-    result = run_traced(["sh", "-c", "ls /proc/self/fd; ls /proc/$$/fd; sh -c 'ls /proc/self/fd'"])
-    assert result.stdout == run(["sh", "-c", "ls /proc/self/fd; ls /proc/$$/fd; sh -c 'ls /proc/self/fd'"]).stdout
-    assert [retval(event) for event in named(result.events, "open") if retval(event) >= 0]
-    assert not opens_of(result.events, tmp_path)
+def test_a_descriptor_of_ours_never_shows_in_ls() -> None:
+    command = ["sh", "-c", "ls /proc/self/fd; ls /proc/$$/fd; sh -c 'ls /proc/self/fd'; true"]
+    native = run(command)
+    assert native.stdout.startswith(b"0\n1\n2\n3\n0\n1\n2\n")
+    assert run_traced(command)[:3] == native[:3]

@@ -149,13 +149,16 @@ def test_ctrl_z_right_after_fg_always_stops(compile_c: Compiler, tmp_path: Path)
     with Terminal(SHELL) as terminal:
         terminal.expect(r"prompt\$ ")
         terminal.type(" ".join(shlex.quote(word) for word in command) + "\n")
-        terminal.expect(r"ready (\d+)")
+        pid = int(terminal.expect(r"ready (\d+)").group(1))
         for _ in range(300):
             terminal.type("\x1a")
             terminal.expect("Stopped")
             terminal.expect(r"prompt\$ ")
             terminal.type("fg\n")
             terminal.expect("got CONT")
+        os.kill(pid, signal.SIGUSR2)
+        terminal.expect("end")
+        assert terminal.output.count(b"got CONT") == 300
 
 
 def stop_and_resume(terminal: Terminal, command: str) -> None:

@@ -53,6 +53,8 @@ def file_json(file: File) -> Json:
                     modification_time=timestamp(file.modification_time), change_time=timestamp(file.change_time))
     if file.error:
         form["path_resolution_error"] = file.error
+    if file.hash_state:
+        form.update(hashes=list(file.hashes), hash_state=file.hash_state)
     return form
 
 
@@ -72,13 +74,20 @@ def capability_names(mask: int) -> List[str]:
 
 
 def process_json(process: Process) -> Json:
-    """One record of a process, without its lineage."""
+    """One record of a process in full, without its lineage."""
+    form = ancestor_json(process)
+    form.update(credentials=credentials_json(process), envs=process.envs, envs_truncated=process.envs_truncated)
+    return form
+
+
+def ancestor_json(process: Process) -> Json:
+    """One record of a process without what a reader of a lineage does not need."""
     form: Json = {"pid": process.pid, "ppid": process.ppid, "tid": process.tid,
                   "uid": process.credentials.uid, "gid": process.credentials.gid,
                   "user": process.user, "group": process.group, "comm": process.comm, "tty": process.tty_name,
-                  "credentials": credentials_json(process), "executable": file_json(process.file),
+                  "executable": file_json(process.file),
                   "argv0": process.argv0, "args": process.argv, "args_truncated": process.args_truncated,
-                  "envs": process.envs, "envs_truncated": process.envs_truncated, "is_thread": process.is_thread}
+                  "is_thread": process.is_thread}
     if process.interpreter.name:
         form["interpreter"] = file_json(process.interpreter)
     if process.container.id:
@@ -95,7 +104,7 @@ def process_json(process: Process) -> Json:
 def lineage_json(process: Process) -> Json:
     """A process with its ancestors."""
     form = process_json(process)
-    ancestors = [process_json(record) for record in process.ancestors]
+    ancestors = [ancestor_json(record) for record in process.ancestors]
     if ancestors:
         form["parent"] = ancestors[0]
         form["ancestors"] = ancestors

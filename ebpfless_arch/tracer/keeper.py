@@ -191,6 +191,7 @@ class Keeper:
         if word == records.STARTED:
             self._main = pid
             self._features = Features(*value)
+            self._leave_group()
             held, self._held = self._held, []
             for received in held:
                 self._forward(received)
@@ -229,12 +230,20 @@ class Keeper:
     def _on_signal(self, received: signals.Received) -> None:
         if received.number == signal.SIGCHLD:
             self._reap()
-        elif received.code > 0 or received.sender == self._tracer:
-            pass  # the terminal has sent it to the command as well; the tracer only wakes us
         elif not self._main:
             self._held.append(received)
+        elif received.code > 0 or received.sender == self._tracer:
+            pass  # the terminal has sent it to the command as well; the tracer only wakes us
         else:
             self._forward(received)
+
+    def _leave_group(self) -> None:
+        """What is sent to the command's process group is for the command, and reaches it without us: from now on we
+        are in the tracer's group. A session's leader has to stay."""
+        try:
+            os.setpgid(0, os.getpgid(self._tracer))
+        except (PermissionError, ProcessLookupError):
+            pass
 
     def _forward(self, received: signals.Received) -> None:
         try:
