@@ -93,6 +93,18 @@ def test_the_command_itself_stops_and_continues(compile_c: Compiler) -> None:
         assert session.finish()[:3] == (5, b"", b"")
 
 
+@pytest.mark.parametrize("number,word", [(signal.SIGTERM, "TERM"), (signal.SIGCONT, "CONT")])
+def test_a_signal_to_the_group_reaches_the_command_once(number: int, word: str, compile_c: Compiler) -> None:
+    with Session(trace_command([compile_c("signals.c")]), preexec_fn=os.setpgrp) as session:
+        command = ready_pid(session.line())
+        wait_until(lambda: os.getpgid(session.pid) != session.pid, "ebpfless leaves the command's group")
+        for _ in range(7):
+            os.killpg(session.pid, number)
+            assert session.line() == "got " + word
+        os.kill(command, signal.SIGUSR2)
+        assert session.line() == "end"
+
+
 def test_a_stopped_command_can_be_killed(compile_c: Compiler) -> None:
     with Session(trace_command([compile_c("signals.c")])) as session:
         command = ready_pid(session.line())
