@@ -1,9 +1,13 @@
 /* actor ACTION ...: does one thing under whatever name it was copied to; anything else is no action and succeeds.
- *   @run PROGRAM ARG...         runs a program in a child           @as-root PROGRAM ARG...  real user 65534, effective 0
- *   @read FILE, @append FILE, @empty FILE, @create FILE             opens a file
- *   @memory NAME PROGRAM ARG... runs a copy that is in memory only  @deleted FILE ARG...     removes a program, runs it
- *   @named NAME PROGRAM ARG...  with another argument 0             @nameless PROGRAM        with no arguments at all
- *   @terminal PROGRAM ARG...    in a terminal of its own            @crash                   dies by SIGSEGV, dumps core
+ *   @run PROGRAM ARG...          runs a program in a child
+ *   @as-root PROGRAM ARG...      ... with the real user 65534 and the effective user 0
+ *   @terminal PROGRAM ARG...     ... in a child with a terminal of its own
+ *   @memory NAME PROGRAM ARG...  ... from a copy that exists in memory only
+ *   @deleted PROGRAM ARG...      ... after removing its file
+ *   @named NAME PROGRAM ARG...   ... under another argument 0
+ *   @nameless PROGRAM            ... without any argument, not even 0
+ *   @read FILE, @append FILE, @empty FILE, @create FILE    opens a file
+ *   @crash                       dies by SIGSEGV and leaves a core dump
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -48,6 +52,13 @@ static int deleted(char **command)
     unlink(command[0]);
     fexecve(program, command, environ);
     return 127;
+}
+
+static int named(char **command)
+{
+    const char *program = command[1];
+    command[1] = command[0];
+    return execv(program, command + 1);
 }
 
 static int in_terminal(char **command)
@@ -102,6 +113,6 @@ int main(int argc, char **argv)
     if (!strcmp(action, "@memory") && argc > 3)
         return from_memory(argv[2], argv + 3);
     if (!strcmp(action, "@named") && argc > 3)
-        return execv(argv[3], (argv[3] = argv[2], argv + 3));
+        return named(argv + 2);
     return 0;
 }
