@@ -55,6 +55,16 @@ TRACE_OPTIONS: Tuple[Option, ...] = (
 )
 
 
+CHECK_OPTIONS: Tuple[Option, ...] = (
+    (("--cases",), dict(default="", metavar="FILE", help="try the cases of FILE, which are unit tests for rules")),
+    (("--format",), dict(choices=("text", "json"), default="text", help="text, or one JSON object (default: text)")),
+    (("--verbose",), dict(action="store_true", help="name every inactive rule; add notes to the warnings")),
+)
+CHECK_DETAILS = """POLICY is a file or a directory of files; several are loaded in their order.
+Options come first: ebpfless check --verbose my-policy.json
+Exit status: 0 sound, 1 an error or a case that differs, 2 a file cannot be read"""
+
+
 class Command(NamedTuple):
     """One row of the command table."""
 
@@ -63,6 +73,7 @@ class Command(NamedTuple):
     example: str
     run: Callable[[argparse.Namespace], int]
     options: Tuple[Option, ...]
+    details: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,11 +123,16 @@ def run_trace(arguments: argparse.Namespace) -> int:
 def run_check(arguments: argparse.Namespace) -> int:
     """`ebpfless check`."""
     from ebpfless_arch.agent import checking
+    from ebpfless_arch.agent.options import CheckOptions, UsageError
 
-    if not arguments.operands:
+    if not arguments.operands and not arguments.cases:
         _complain("check: no policy; say 'ebpfless check POLICY...'")
         return _USAGE
-    return checking.check(arguments.operands)
+    try:
+        return checking.check(CheckOptions(arguments.operands, arguments.cases, arguments.format, arguments.verbose))
+    except UsageError as error:
+        _complain("check: %s" % error)
+        return _USAGE
 
 
 def run_version(arguments: argparse.Namespace) -> int:
@@ -133,7 +149,7 @@ COMMANDS = (
     Command("trace", "run a command and watch it and all that it starts", "ebpfless trace -- /usr/bin/app --port 80",
             run_trace, TRACE_OPTIONS),
     Command("check", "say what is wrong with policies", "ebpfless check my-policy.json",
-            run_check, ()),
+            run_check, CHECK_OPTIONS, CHECK_DETAILS),
     Command("version", "print versions", "ebpfless version", run_version, ()),
 )
 
@@ -146,7 +162,8 @@ def _complain(text: str) -> None:
 def _parser(command: Command) -> _Parser:
     parser = _Parser(prog="ebpfless " + command.name, allow_abbrev=False, usage=argparse.SUPPRESS,
                      formatter_class=argparse.RawDescriptionHelpFormatter,
-                     description="Example: %s\n\n%s." % (command.example, command.summary.capitalize()))
+                     description="Example: %s\n\n%s." % (command.example, command.summary.capitalize()),
+                     epilog=command.details)
     for names, how in command.options:
         parser.add_argument(*names, **how)
     return parser

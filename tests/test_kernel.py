@@ -15,7 +15,9 @@ from ebpfless_arch.abi import AMD64, I386
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import features, procfs, ptrace, seccomp
 from ebpfless_arch.kernel.memory import PAGE, Memory
+from ebpfless_arch.kernel.seccomp import Block, Condition, Match
 from ebpfless_arch.tracer import syscalls
+from ebpfless_arch.tracer.syscalls import CLONE_UNTRACED
 
 WAYS = ["process_vm_readv", "mem", "peek"]
 X32 = 0x40000000
@@ -132,23 +134,59 @@ def test_writing() -> None:
 # --- filters ---------------------------------------------------------------------
 
 
-def test_the_filter_stops_at_the_table_s_calls_and_at_no_others() -> None:
-    chosen = syscalls.rows(Interest(frozenset(["open"])))
+@pytest.mark.parametrize("events", [["open"], sorted(syscalls.EVENTS)], ids=["open", "all"])
+def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str]) -> None:
+    chosen = syscalls.rows(Interest(frozenset(events)))
     program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), chosen))
+    samples = [[0] * 6, [CLONE_UNTRACED | 17, 26, 26, 0, 0, 0], [3, 1, 26, 0, 0, 0], [5, 1, 0x200, 0, 0, 0],
+               [14, 1, 4, 0, 0, 0], [0, 0, 1 << 40, 0, 0, 0], [~0] * 6, [1 << 32 | 3, 1 << 32, ~0x204, 0, 0, 0]]
     for index, abi in enumerate((AMD64, I386)):
-        wanted = {abi.syscalls[row.call]: row for row in chosen if row.call in abi.syscalls}
+        wanted = syscalls.by_number(abi, chosen)
         for number in range(600):
-            row = wanted.get(number)
-            answer = bpf.run(program, number, abi.audit_arch)
-            if row is None or row.mask:
-                assert answer == seccomp.RET_ALLOW
-            else:
-                assert answer == seccomp.RET_TRACE | index
-        masked = [(number, row) for number, row in wanted.items() if row.mask]
-        assert [row.call for _, row in masked] == ["clone"]
-        for number, row in masked:
-            assert bpf.run(program, number, abi.audit_arch, [row.mask | 17]) == seccomp.RET_TRACE | index
-            assert bpf.run(program, number, abi.audit_arch, [~row.mask]) == seccomp.RET_ALLOW
+            for arguments in samples:
+                stops = any(row.wants(arguments) for row in wanted.get(number, []))
+                answer = bpf.run(program, number, abi.audit_arch, arguments)
+                assert answer == (seccomp.RET_TRACE | index if stops else seccomp.RET_ALLOW), (number, arguments)
+
+
+def test_a_clone_stops_only_where_it_would_escape() -> None:
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset()))))
+    for index, abi in enumerate((AMD64, I386)):
+        number = abi.syscalls["clone"]
+        assert bpf.run(program, number, abi.audit_arch, [CLONE_UNTRACED | 17]) == seccomp.RET_TRACE | index
+        assert bpf.run(program, number, abi.audit_arch, [~CLONE_UNTRACED]) == seccomp.RET_ALLOW
+
+
+@pytest.mark.parametrize("condition,holding,failing", [
+    (Condition(1, bits=6), [2, 4, 7, 1 << 32 | 2], [0, 1, 8, 6 << 32]),
+    (Condition(1, bits=6, absent=True), [0, 1, 8, 6 << 32], [2, 4, 7]),
+    (Condition(1, values=(3, 9, 11)), [3, 9, 11, 1 << 32 | 9], [0, 2, 10]),
+    (Condition(1), [1, 1 << 32, 1 << 63, ~0], [0]),
+])
+def test_conditions_in_the_filter_and_in_python(condition: Condition, holding: List[int], failing: List[int]) -> None:
+    always = Condition(0, values=(17,))
+    for conditions in ((condition,), (condition, always), (always, condition)):
+        block = Block(7, 1000, [Match(number, conditions) for number in range(0, 50, 3)])
+        program = seccomp.compile_filter([block])
+        for values, expected in ((holding, True), (failing, False)):
+            for value in values:
+                assert condition.holds([17, value]) == expected
+                answer = bpf.run(program, 27, 7, [17, value])
+                assert answer == (seccomp.RET_TRACE if expected else seccomp.RET_ALLOW)
+
+
+def test_one_match_of_several_is_enough() -> None:
+    block = Block(7, 1000, [Match(5, (Condition(0, values=(1,)),)), Match(5, (Condition(1, bits=2),)), Match(6)])
+    program = seccomp.compile_filter([block])
+    assert [bpf.run(program, 5, 7, arguments) == seccomp.RET_TRACE for arguments in ([1, 0], [0, 2], [1, 2], [0, 1])] == [
+        True, True, True, False]
+    assert bpf.run(program, 6, 7, []) == seccomp.RET_TRACE
+
+
+def test_a_call_goes_a_short_way_through_the_whole_filter() -> None:
+    chosen = syscalls.rows(Interest(syscalls.EVENTS))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), chosen))
+    assert max(bpf.steps(program, number, AMD64.audit_arch) for number in range(600)) < 30
 
 
 def test_what_nobody_asks_for_does_not_stop() -> None:
@@ -166,7 +204,7 @@ def test_foreign_abis_stop_and_are_never_refused() -> None:
 
 
 def test_the_kernel_accepts_the_filter() -> None:
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset(["open"])))))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(syscalls.EVENTS))))
     child = os.fork()
     if child == 0:
         try:

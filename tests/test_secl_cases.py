@@ -5,8 +5,9 @@ from typing import List
 
 import pytest
 
+from ebpfless_arch.rules.cases import Bench, Case, Facts, compile_case, load_cases, wanted
 from ebpfless_arch.rules.fields import field_table
-from secl_cases import Case, Facts, compile_case, differences, facts_table, load_cases, real_event, wanted
+from secl_cases import real_event
 
 _PATH = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "reference", "secl", "cases.json")
 
@@ -24,11 +25,13 @@ def test_there_are_as_many_cases_as_ever(cases: List[Case]) -> None:
 
 
 def test_evaluations_agree_with_the_reference(cases: List[Case]) -> None:
-    assert differences([case for case in cases if "match" in case], facts_table()) == []
+    assert Bench().differences(case for case in cases if "match" in case) == []
 
 
 def test_rejections_agree_with_the_reference(cases: List[Case]) -> None:
-    assert differences([case for case in cases if "reject" in case], field_table()) == []
+    rejected = [case for case in cases if "reject" in case]
+    assert Bench().differences(rejected) == []
+    assert Bench(table=field_table()).differences(rejected) == []
 
 
 def test_real_events_agree_with_the_reference(cases: List[Case]) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from ebpfless_arch.events.model import EXITED, SIGNALED, Event, ExecEvent, ExitEvent, File, OpenEvent, Process
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.rules.cases import Facts, facts_table
 from ebpfless_arch.rules.compile import Compiler
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.fields import EVENT_TYPES, field_table
 from ebpfless_arch.rules.grammar import SeclError
 from ebpfless_arch.rules.typed import Variables
-from secl_cases import Facts, facts_table
 
 TABLE = field_table()
 USERS = Users("/nonexistent/passwd", "/nonexistent/group")

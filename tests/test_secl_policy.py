@@ -54,7 +54,7 @@ def test_a_rule_carries_what_the_policy_says(tmp_path: Path) -> None:
     assert rule.expression == 'open.file.path == "/etc/shadow"'
     assert (rule.tags, rule.product_tags) == ({"severity": "high", "tactic": "TA0006"}, ["a", "b"])
     assert (rule.severity, rule.policy_name, rule.policy_version, rule.silent) == ("high", "p", "1.2", True)
-    assert rule.actions == actions
+    assert [action.kind for action in rule.actions] == ["log"] and rule.entry["actions"] == actions
     assert loaded.rule_set.event_types == frozenset(["open"])
     assert fired(loaded, opened("/etc/shadow")) == ["shadow"]
     assert fired(loaded, opened("/etc/passwd")) == []

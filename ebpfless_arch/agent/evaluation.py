@@ -5,7 +5,7 @@ the tracer stays small.
 """
 
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.options import TraceOptions, UsageError
@@ -17,8 +17,10 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.policy import PolicyError, Rule, RuleSet, load_policies
+from ebpfless_arch.rules.actions import Action, Hands, run_actions
+from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
 from ebpfless_arch.tracer.keeper import Receiver
 
 DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules", "default.json")
@@ -26,12 +28,16 @@ DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules
 # What a traced program does that only --events asks for.
 ALL_EVENTS = frozenset(["open"])
 
+_LIMITED_NAMED = 10
+
 
 class Agent(Receiver):
     """Turns records into events, events into detections, and hands both to the outputs."""
 
     def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool) -> None:
         self._rules = rules
+        self._hands = Hands(self._log, self._perform)
+        self._not_performed: Set[str] = set()
         self._processes = processes
         self._outputs = outputs
         self._events = events
@@ -56,10 +62,23 @@ class Agent(Receiver):
         self._sequence += 1
         if self._events or event.type == "blind_spot":
             self._write(event, None)
+        # All rules are evaluated before any action runs: they read variables as they were before the event.
         for rule in self._rules.evaluate(event):
             self.detections += 1
-            if not rule.silent:
+            run_actions(rule, event, self._hands)
+            if not rule.silent and rule.limiter.allows(event):
                 self._write(event, rule)
+
+    def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
+        """What the action `log` asks for; debug is for --verbose, which we do not know here."""
+        if level != "debug":
+            complain("%s: rule %s: %s" % (level, rule.id, printable(message or headline(event))))
+
+    def _perform(self, action: Action, rule: Rule, event: Event) -> None:
+        """The actions `kill` and `deny`."""
+        if action.kind not in self._not_performed:
+            self._not_performed.add(action.kind)
+            complain("rule %s: the action %s is not there yet" % (rule.id, action.kind))
 
     def _write(self, event: Event, rule: Optional[Rule]) -> None:
         for output in self._outputs:
@@ -85,27 +104,47 @@ class Agent(Receiver):
             self._attempt(output, output.close)
         if self.lost:
             complain("%d records of the tracer were lost: the agent was too slow" % self.lost)
+        self._tell_limits()
+
+    def _tell_limits(self) -> None:
+        """Which rules matched more often than they may be told."""
+        limited = sorted((rule for rule in self._rules.rules if rule.limiter.held_back),
+                         key=lambda rule: -rule.limiter.held_back)
+        if not limited:
+            return
+        named = ["%s %d" % (rule.id, rule.limiter.held_back) for rule in limited[:_LIMITED_NAMED]]
+        if len(limited) > _LIMITED_NAMED:
+            named.append("%d other rules" % (len(limited) - _LIMITED_NAMED))
+        complain("%d detections were not written, for their rules matched too often: %s"
+                 % (self.held_back, ", ".join(named)))
+
+    @property
+    def held_back(self) -> int:
+        """Detections that the limits of their rules kept from the outputs."""
+        return sum(rule.limiter.held_back for rule in self._rules.rules)
 
     def conclude(self, problem: str, verbose: bool) -> None:
         """The last word: what kept the command from running, and on request what was counted."""
         if problem:
             complain(problem)
         if verbose:
-            complain("%d events, %d detections, %d records lost, %d errors"
-                     % (self._sequence, self.detections, self.lost, self.faults))
+            complain("%d events, %d detections (%d not written), %d records lost, %d errors"
+                     % (self._sequence, self.detections, self.held_back, self.lost, self.faults))
 
 
 def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change."""
-    rules = _load_rules(options.policies)
-    outputs = [_open_output(path, options.format) for path in options.outputs or ["-"]]
+    loaded = _load_rules(options.policies)
+    rules = loaded.rule_set
+    outputs = [_open_output(path, options.format, loaded.variables.shown) for path in options.outputs or ["-"]]
     users = Users()
     processes = Processes(users, outer_lineage(users, os.getppid()))
+    loaded.variables.find_process = processes.find
     wanted = ALL_EVENTS | rules.event_types if options.events else rules.event_types
     return Agent(rules, processes, outputs, options.events), Interest(frozenset(wanted), options.events)
 
 
-def _load_rules(paths: List[str]) -> RuleSet:
+def _load_rules(paths: List[str]) -> LoadedPolicies:
     try:
         loaded = load_policies(paths or [DEFAULT_POLICY])
     except PolicyError as error:
@@ -114,10 +153,10 @@ def _load_rules(paths: List[str]) -> RuleSet:
         complain(str(problem))
     if not loaded.rules and loaded.problems:
         raise UsageError("no rule of %s can be used" % ", ".join(paths))
-    return loaded.rule_set
+    return loaded
 
 
-def _open_output(path: str, form: str) -> Output:
+def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]]) -> Output:
     if "://" in path:
         raise UsageError("--output %s: outputs by URL are not there yet; name a file, or - for stderr" % path)
     try:
@@ -125,7 +164,7 @@ def _open_output(path: str, form: str) -> Output:
     except OSError as error:
         raise UsageError("--output %s: %s" % (path, error.strerror))
     if form == "json":
-        return JsonLines(file, about_us())
+        return JsonLines(file, about_us(), variables)
     return Text(file, file.is_terminal() and not os.environ.get("NO_COLOR"))
 
 

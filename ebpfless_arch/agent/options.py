@@ -19,5 +19,14 @@ class TraceOptions(NamedTuple):
     gid: Optional[int]
 
 
+class CheckOptions(NamedTuple):
+    """Options of `ebpfless check`; cases is "" without a file of cases."""
+
+    policies: List[str]
+    cases: str
+    format: str
+    verbose: bool
+
+
 class UsageError(Exception):
     """Something that the user has to change, in one line."""

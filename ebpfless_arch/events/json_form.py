@@ -150,9 +150,14 @@ _PARTS: Dict[str, Callable[[Event, Json], None]] = {
 }
 
 
-def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optional[List[str]]) -> str:
-    """The message of an event as one line of JSON; `agent` describes us and, for a detection, the rule."""
+def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optional[List[str]],
+               variables: Optional[Json] = None) -> str:
+    """The message of an event as one line of JSON; `agent` describes us and, for a detection, the rule.
+
+    `variables` are those of rules, by name with their scope.
+    """
     form = _event_json(event, title, agent, sequence)
+    form["evt"]["variables"] = dict(variables or {}, **form["evt"]["variables"])
     if tags is not None:
         form["tags"] = tags
     return '%s,"process":%s}' % (json.dumps(form, separators=(",", ":"))[:-1], lineage_text(event))

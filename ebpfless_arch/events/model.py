@@ -48,11 +48,12 @@ class File:
 
     `path` is absolute and resolved; it is "" where it is unknown and for
     anonymous memory files, whose `name` is "memfd:...". `error` says why a
-    path or the attributes are missing.
+    path or the attributes are missing. `hashes` ("sha256:...") are computed on
+    demand only; `hash_state` is then "DONE" or why there are none.
     """
 
     __slots__ = ("path", "name", "inode", "device", "mode", "uid", "gid", "size",
-                 "modification_time", "change_time", "deleted", "error", "users")
+                 "modification_time", "change_time", "deleted", "error", "users", "hashes", "hash_state")
 
     def __init__(self, users: Users, path: str = "", name: str = "") -> None:
         self.users = users
@@ -68,6 +69,8 @@ class File:
         self.change_time = 0
         self.deleted = False
         self.error = ""
+        self.hashes: Tuple[str, ...] = ()
+        self.hash_state = ""
 
     @property
     def user(self) -> str:
@@ -102,8 +105,8 @@ class Process:
 
     __slots__ = ("pid", "tid", "ppid", "parent", "file", "interpreter", "arguments",
                  "args_truncated", "envp", "envs_truncated", "comm", "tty_name",
-                 "credentials", "container", "cgroup", "fork_time", "exec_time", "exit_time",
-                 "is_exec", "users", "memo", "_ancestors", "_flags", "_options", "_args")
+                 "credentials", "container", "cgroup", "fork_time", "exec_time", "exit_time", "start",
+                 "is_exec", "users", "memo", "_ancestors", "_flags", "_options", "_args", "__weakref__")
 
     def __init__(self, users: Users, pid: int, ppid: int, parent: Optional["Process"] = None) -> None:
         self.users = users
@@ -123,6 +126,7 @@ class Process:
         self.container = NO_CONTAINER
         self.cgroup = ""
         self.fork_time = 0
+        self.start = 0
         self.exec_time = 0
         self.exit_time = 0
         self.is_exec = False

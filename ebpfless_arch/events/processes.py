@@ -61,6 +61,14 @@ class Processes:
     def __len__(self) -> int:
         return len(self._live)
 
+    def live(self) -> List[Process]:
+        """The current records of all processes that have not ended."""
+        return list(self._live.values())
+
+    def find(self, pid: int) -> Optional[Process]:
+        """The record of a live process, None for one that we do not know."""
+        return self._live.get(pid)
+
     def _get(self, pid: int) -> Process:
         found = self._live.get(pid)
         if found is None:
@@ -76,7 +84,7 @@ class Processes:
 
     def _exec(self, record: Record) -> Event:
         (_, time, pid, tid, retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path,
-         interpreter, identity, comm, tty, cgroup) = record
+         interpreter, identity, comm, tty, start, cgroup) = record
         before = self._live.get(pid)
         parent = _shorten(before or self._outer)
         process = Process(self._users, pid, before.ppid if before else _pid(self._outer), parent)
@@ -87,6 +95,7 @@ class Processes:
         process.arguments, process.args_truncated = _texts(argv), argv_cut
         process.envp, process.envs_truncated = _texts(envp), envp_cut
         process.exec_time = time
+        process.start = start
         process.fork_time = before.fork_time if before else time
         process.is_exec = True
         event = ExecEvent(time, process, tid, retval, os.fsdecode(argument))
@@ -149,7 +158,7 @@ def snapshot(users: Users, pid: int, containers: Containers) -> Process:
     process = Process(users, pid, 0)
     try:
         told = procfs.stat(pid)
-        process.ppid, process.comm = told.ppid, os.fsdecode(told.comm)
+        process.ppid, process.comm, process.start = told.ppid, os.fsdecode(told.comm), told.start
         process.tty_name = procfs.tty_name(told.tty)
         process.credentials = Credentials(*procfs.identity(pid))
         process.container, process.cgroup = containers.place(procfs.read(pid, "cgroup", 8192), 0)

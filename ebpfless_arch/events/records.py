@@ -6,10 +6,20 @@ follows depends on the kind:
 
     FORK   ppid
     EXEC   retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path, interpreter,
-           identity, comm, tty, cgroup
+           identity, comm, tty, start (clock ticks since boot), cgroup
            (identity: 9 ints as events.model.Credentials; the rest after envp_cut is None or empty for a
            failed call; file and interpreter are file statuses, see kernel/procfs.py)
     OPEN   retval, path, argument, flags, mode, file, error
+    CALL   retval, event, values      any other call: SECL's event type and a table of what is known, by name:
+           file, destination          (path, file status or None, error): what the call is about, before it was made,
+                                      and what it made. mount: procfs.Mount or None
+           path, new_path, attribute, fs_type, source, name, parameters    arguments that are texts, None: unreadable
+           dirfd, flags, mode, uid, gid, euid ...                          arguments that are numbers
+           identity, process_identity 9 ints or None: the acting thread's after the call, and its process's
+           capabilities               effective and permitted set that were asked for
+           family, ip, port, path, protocol, peer_port, socket (family, type, protocol), level, option, filter
+           pid, signal, request, address, length, offset, protection, present, resource, limit, command,
+           bpf (type, attach type, name, helpers), module, from_memory
     EXIT   cause, code
     BLIND  reason
     LOST   count                      records that found no room
@@ -22,7 +32,7 @@ from typing import Any, Tuple
 
 Record = Tuple[Any, ...]
 
-FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE = range(8)
+FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL = range(9)
 
 STARTED, ENDED, FAILED, DONE = range(4)
 

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import stat as stat_module
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 PROC = b"/proc"
 _READ_AT_MOST = 1 << 20
+_MAPS_AT_MOST = 1 << 24
 _SYMLINKS_AT_MOST = 40
 
 # mode, inode, device, links, uid, gid, size, mtime ns, ctime ns
@@ -23,6 +25,16 @@ class Stat(NamedTuple):
     tty: int
     flags: int
     start: int
+
+
+class Mount(NamedTuple):
+    """A line of mountinfo: `root` is the part of the file system that is mounted."""
+
+    id: int
+    parent: int
+    device: int
+    root: bytes
+    fs_type: bytes
 
 
 def _path(pid: int, name: str) -> bytes:
@@ -134,6 +146,55 @@ def threads(pid: int) -> List[int]:
         raise _gone(error)
 
 
+def open_regular(pid: int, number: int) -> int:
+    """Open the regular file behind a descriptor of a process for reading; raises OSError, EINVAL for other files,
+    for which an open may have effects."""
+    name = "fd/%d" % number
+    if not stat_module.S_ISREG(status_of(pid, name)[0]):
+        raise OSError(errno.EINVAL, "no regular file")
+    try:
+        return os.open(_path(pid, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise _gone(error)
+
+
+def pid_of_descriptor(pid: int, number: int) -> int:
+    """The process that a pidfd of a process stands for; raises OSError, ValueError for other descriptors."""
+    for line in read(pid, "fdinfo/%d" % number, 4096).split(b"\n"):
+        if line.startswith(b"Pid:"):
+            return int(line[len(b"Pid:"):])
+    raise ValueError("no pidfd")
+
+
+def protection_at(pid: int, address: int) -> int:
+    """VM_READ, VM_WRITE, VM_EXEC and VM_SHARED (1, 2, 4, 8) of the mapping at an address, 0 where there is none."""
+    for line in read(pid, "maps", _MAPS_AT_MOST).split(b"\n"):
+        start, _, rest = line.partition(b"-")
+        end, _, rest = rest.partition(b" ")
+        if end and int(start, 16) <= address < int(end, 16):
+            return sum(1 << bit for bit, letter in enumerate(b"rwxs") if rest[bit] == letter)
+    return 0
+
+
+def mounted_at(pid: int, path: bytes) -> Optional[Mount]:
+    """The uppermost mount at a path of a process's mount namespace (proc(5), mountinfo); raises OSError."""
+    found = None
+    for line in read(pid, "mountinfo", _MAPS_AT_MOST).split(b"\n"):
+        words = line.split()
+        if len(words) > 6 and _unescape(words[4]) == path and b"-" in words:
+            major, _, minor = words[2].partition(b":")
+            found = Mount(int(words[0]), int(words[1]), os.makedev(int(major), int(minor)), _unescape(words[3]),
+                          words[words.index(b"-") + 1])
+    return found
+
+
+def _unescape(text: bytes) -> bytes:
+    """Blanks, line breaks and backslashes are octal there."""
+    for code in (b"\\040", b"\\011", b"\\012", b"\\134"):
+        text = text.replace(code, bytes([int(code[1:], 8)]))
+    return text
+
+
 def processes() -> List[int]:
     """Ids of all processes that this /proc shows."""
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]
@@ -156,16 +217,11 @@ def descendants(root: int) -> List[int]:
     return found
 
 
-def boot_time() -> int:
-    """Start of the system in ns since the epoch, 0 where /proc/stat does not tell."""
-    try:
-        with open("/proc/stat", "rb") as lines:
-            for line in lines:
-                if line.startswith(b"btime "):
-                    return int(line.split()[1]) * 10 ** 9
-    except OSError:
-        pass
-    return 0
+def uptime() -> int:
+    """Time since boot in ns, to a hundredth of a second (/proc/uptime); raises OSError."""
+    with open("/proc/uptime", "rb") as file:
+        seconds, _, hundredths = file.read().split()[0].partition(b".")
+    return int(seconds) * 10 ** 9 + int(hundredths) * 10 ** 7
 
 
 def tty_name(device: int) -> str:

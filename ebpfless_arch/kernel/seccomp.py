@@ -3,7 +3,8 @@
 import ctypes
 import errno
 import struct
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+import sys
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
@@ -16,6 +17,9 @@ FOREIGN = 0xFFFF
 
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENTS = 0, 4, 16
+_LOW_HALF = 0 if sys.byteorder == "little" else 4
+_ALLOW = (_RETURN, 0, 0, RET_ALLOW)
+_LEAF_AT_MOST = 3
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -31,12 +35,30 @@ _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes
 Instruction = Tuple[int, int, int, int]
 
 
+class Condition(NamedTuple):
+    """A test of one argument of a call (an int: its low 32 bits count): it is one of `values`; or, without those,
+    it has one of these `bits`, with `absent` none of them. With nothing given, it is not NULL (all 64 bits count)."""
+
+    argument: int
+    bits: int = 0
+    absent: bool = False
+    values: Tuple[int, ...] = ()
+
+    def holds(self, arguments: Sequence[int]) -> bool:
+        """What the filter would say to these arguments."""
+        value = arguments[self.argument]
+        if self.values:
+            return value & 0xFFFFFFFF in self.values
+        if self.bits:
+            return bool(value & self.bits) != self.absent
+        return value != 0
+
+
 class Match(NamedTuple):
-    """Stop at call `number`; with `mask`, only when argument `argument` has one of these bits (low 32)."""
+    """Stop at call `number` when all conditions hold. One number may have several matches; one of them is enough."""
 
     number: int
-    argument: int = 0
-    mask: int = 0
+    conditions: Tuple[Condition, ...] = ()
 
 
 class Block(NamedTuple):
@@ -60,19 +82,53 @@ def compile_filter(blocks: Sequence[Block]) -> bytes:
 
 
 def _compile_block(block: Block, index: int) -> List[Instruction]:
-    stop = (_RETURN, 0, 0, RET_TRACE | index)
-    allow = (_RETURN, 0, 0, RET_ALLOW)
-    body: List[Instruction] = [(_LOAD, 0, 0, _OFFSET_NUMBER),
-                               (_JUMP_GREATER_EQUAL, 0, 1, block.ceiling),
-                               (_RETURN, 0, 0, RET_TRACE | FOREIGN)]
+    groups: Dict[int, List[Match]] = {}
     for match in block.matches:
-        if not match.mask:
-            body += [(_JUMP_EQUAL, 0, 1, match.number), stop]
-        else:
-            body += [(_JUMP_EQUAL, 0, 4, match.number),
-                     (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8 * match.argument),
-                     (_JUMP_SET, 0, 1, match.mask), stop, allow]
-    return body + [allow]
+        groups.setdefault(match.number, []).append(match)
+    stop = (_RETURN, 0, 0, RET_TRACE | index)
+    head: List[Instruction] = [(_LOAD, 0, 0, _OFFSET_NUMBER), (_JUMP_GREATER_EQUAL, 0, 1, block.ceiling),
+                               (_RETURN, 0, 0, RET_TRACE | FOREIGN)]
+    return head + _tree([(number, groups[number]) for number in sorted(groups)], stop)
+
+
+def _tree(groups: Sequence[Tuple[int, Sequence[Match]]], stop: Instruction) -> List[Instruction]:
+    """A search tree over call numbers: every call pays for the filter, so it has to be short for each."""
+    if len(groups) > _LEAF_AT_MOST:
+        middle = len(groups) // 2
+        low, high = _tree(groups[:middle], stop), _tree(groups[middle:], stop)
+        return [(_JUMP_GREATER_EQUAL, 0, 1, groups[middle][0]), (_JUMP, 0, 0, len(low))] + low + high
+    body: List[Instruction] = []
+    for number, matches in groups:
+        decision = _decision(matches, stop)
+        body += [(_JUMP_EQUAL, 0, len(decision), number)] + decision
+    return body + [_ALLOW]
+
+
+def _decision(matches: Sequence[Match], stop: Instruction) -> List[Instruction]:
+    """What becomes of one call: instructions that end in a return whatever happens."""
+    if any(not match.conditions for match in matches):
+        return [stop]
+    body: List[Instruction] = []
+    for match in matches:
+        tests = [stop]
+        for condition in reversed(match.conditions):
+            tests = _test(condition, len(tests)) + tests
+        body += tests
+    return body + [_ALLOW]
+
+
+def _test(condition: Condition, skip: int) -> List[Instruction]:
+    """Fall through when the condition holds, else jump over `skip` instructions."""
+    low = _OFFSET_ARGUMENTS + 8 * condition.argument + _LOW_HALF
+    high = _OFFSET_ARGUMENTS + 8 * condition.argument + 4 - _LOW_HALF
+    if condition.values:
+        last = len(condition.values) - 1
+        return [(_LOAD, 0, 0, low)] + [(_JUMP_EQUAL, last - place, 0 if place < last else skip, value)
+                                       for place, value in enumerate(condition.values)]
+    if condition.bits:
+        jumps = (skip, 0) if condition.absent else (0, skip)
+        return [(_LOAD, 0, 0, low), (_JUMP_SET, jumps[0], jumps[1], condition.bits)]
+    return [(_LOAD, 0, 0, low), (_JUMP_SET, 2, 0, 0xFFFFFFFF), (_LOAD, 0, 0, high), (_JUMP_SET, 0, skip, 0xFFFFFFFF)]
 
 
 def set_no_new_privs() -> None:

@@ -7,7 +7,7 @@ does not raise. A rule with a register is a loop over the records.
 """
 
 import uuid
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.rules import grammar
 from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address
@@ -23,7 +23,9 @@ from ebpfless_arch.rules.typed import (
 Test = Callable[[object], bool]
 _ZERO = {"int": "0", "string": "''", "bool": "False", "ip": "None"}
 # Rough times of evaluation, for ordering operands: a comparison is 1.
-_FIELD_COSTS = {".ancestors.": 30, ".envs": 20, ".envp": 8, ".args": 4, ".argv": 4}
+_FIELD_COSTS = {".hashes": 1000, ".ancestors.": 30, ".envs": 20, ".envp": 8, ".args": 4, ".argv": 4}
+# What the values of an array can be in; the keys of a dictionary are those of a variable.
+_COLLECTIONS = (list, tuple, dict)
 
 
 class Compiled(NamedTuple):
@@ -37,20 +39,31 @@ class Compiled(NamedTuple):
     source: str
 
 
+class Value(NamedTuple):
+    """An expression of any kind that can be computed: `read` takes an event and gives a tuple for an array.
+
+    When `unavailable` has reasons, `read` gives None.
+    """
+
+    read: Callable[[object], object]
+    kind: str
+    unavailable: Tuple[str, ...]
+
+
 def joined(value: object) -> str:
     """A value as it stands inside of a text: ints in decimal, lists joined by commas."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
         return str(value)
-    return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else ""
+    return ",".join(str(item) for item in value) if isinstance(value, _COLLECTIONS) else ""
 
 
 def length(value: object) -> int:
     """Bytes of a text, elements of a list."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogateescape"))
-    return len(value) if isinstance(value, (list, tuple)) else 0
+    return len(value) if isinstance(value, _COLLECTIONS) else 0
 
 
 def nth(values: Iterable[object], index: int, zero: object) -> object:
@@ -99,18 +112,55 @@ class Compiler:
         checked = self.check(text, needs_event, tree, fim)
         if checked.unavailable:
             return Compiled(_never, checked, "")
+        writer = self._writer(tags)
+        source = writer.function(checked, self.table.iterables)
+        return Compiled(writer.build(source), checked, source)
+
+    def value(self, text: str, node: Node, event_type: str, tags: Tuple[str, ...] = (), fim: str = "",
+              names: Optional[Mapping[str, object]] = None) -> Value:
+        """Compiles an expression of any kind for events of one type; `node` is the tree of `text`.
+
+        `names` replaces some of those that accesses refer to. Raises SeclError.
+        """
+        checker = Checker(text, self.table, self.macros, self.variables, fim)
+        tree = checker.whole(node)
+        self.require_event(text, node, checker.event_type(node, False), event_type)
+        if checker.register:
+            raise grammar.error_at(text, node.offset, "iterator_misuse", "there is no register in a value")
+        if is_array(tree) and isinstance(tree, Constants) or tree.kind == "ip" and isinstance(tree, Const):
+            raise grammar.error_at(text, node.offset, "type_mismatch", "a value is no list and no address literal")
+        unavailable = checker.unavailable()
+        if unavailable:
+            return Value(_nothing, tree.kind, unavailable)
+        writer = self._writer(tags)
+        writer.names.update(names or {})
+        return Value(writer.build(writer.value_function(tree)), tree.kind, ())
+
+    def condition(self, text: str, event_type: str, tags: Tuple[str, ...] = (), fim: str = "") -> Compiled:
+        """Compiles a filter over events of one type. Raises SeclError."""
+        tree = grammar.parse_rule(text)
+        compiled = self.compile(text, False, tree, tags, fim)
+        self.require_event(text, tree, compiled.checked.event_type, event_type)
+        return compiled
+
+    def require_event(self, text: str, node: Node, found: str, wanted: str) -> None:
+        """Raises SeclError for an expression about other events than `wanted`."""
+        if found not in ("", wanted):
+            raise grammar.error_at(text, node.offset, "mixed_event_types",
+                                   f"this reads {found} events, the rule is about {wanted} events")
+
+    def _writer(self, tags: Tuple[str, ...]) -> "_Writer":
         names = dict(self.table.names)
         names.update(_RUNTIME, rule_tags=tags, read_variable=self.variables.read)
-        writer = _Writer(names)
-        source = writer.function(checked, self.table.iterables)
-        exec(compile(source, "<rule>", "exec"), writer.names)
-        test = writer.names["rule"]
-        assert callable(test)
-        return Compiled(test, checked, source)
+        return _Writer(names)
 
 
 def _never(event: object) -> bool:
     return False
+
+
+def _nothing(event: object) -> object:
+    return None
 
 
 def _uuid4() -> str:
@@ -137,6 +187,18 @@ class _Writer:
         return (f"def rule(e):\n    for {_loop_name(checked.register)} in {iterables[checked.iterable]}"
                 f"[:{ITERABLES_LIMIT}]:\n        if {test}:\n            return True\n    return False\n")
 
+    def value_function(self, tree: Typed) -> str:
+        """The source of `rule(e)` that gives the value of an expression."""
+        value = self.write(tree)
+        return f"def rule(e):\n    return {f'tuple({value})' if is_array(tree) else value}\n"
+
+    def build(self, source: str) -> Callable[[object], Any]:
+        """The function `rule` of a source."""
+        exec(compile(source, "<rule>", "exec"), self.names)
+        built = self.names["rule"]
+        assert callable(built)
+        return built
+
     def constant(self, value: object) -> str:
         """A name for a constant."""
         self.count += 1
@@ -146,12 +208,7 @@ class _Writer:
 
     def write(self, node: Typed) -> str:
         """The expression of a node, in parentheses where it needs them."""
-        writers: Dict[type, Callable[..., str]] = {
-            Const: self.literal, Constants: self.literals, Read: self.read, VariableRead: self.variable,
-            Joined: self.join, Arithmetic: self.arithmetic, Junction: self.junction, Negation: self.negation,
-            Relation: self.relation, TextTest: self.text_test, Membership: self.membership,
-            AddressTest: self.address_test}
-        return writers[type(node)](node)
+        return _WRITERS[type(node)](self, node)
 
     def literal(self, node: Const) -> str:
         if node.kind in ("int", "bool"):
@@ -233,6 +290,13 @@ class _Writer:
             return source if is_array(node) else f"({source},)"
         values = source if is_array(node) else f"({source},)"
         return f"map(parse_address, {values})"
+
+
+_WRITERS: Dict[type, Callable[..., str]] = {
+    Const: _Writer.literal, Constants: _Writer.literals, Read: _Writer.read, VariableRead: _Writer.variable,
+    Joined: _Writer.join, Arithmetic: _Writer.arithmetic, Junction: _Writer.junction, Negation: _Writer.negation,
+    Relation: _Writer.relation, TextTest: _Writer.text_test, Membership: _Writer.membership,
+    AddressTest: _Writer.address_test}
 
 
 def _loop_name(register: str) -> str:

@@ -15,6 +15,7 @@ from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Tuple
 
 from ebpfless_arch.events.model import Process
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.rules.hashing import Hasher
 
 
 class Field(NamedTuple):
@@ -79,7 +80,6 @@ class _Row(NamedTuple):
 
 
 _NO_MOUNTS = "mount information is not collected yet"
-_NO_HASHES = "file hashes are not computed yet"
 _NO_PACKAGES = "the package database is not read yet"
 _NO_METADATA = "the content of executables is not examined yet"
 _NO_SESSIONS = "user sessions are not resolved yet"
@@ -106,11 +106,11 @@ _FILE = (
     _Row("group", "string", "{}.group"),
     _Row("change_time", "int", "{}.change_time"),
     _Row("modification_time", "int", "{}.modification_time"),
+    _Row("hashes", "string[]", "hasher.hashes({}, e)"),
     _Row("deleted", "bool", "{}.deleted", "ours"),
 ) + _missing("filesystem", "string", _NO_MOUNTS) \
   + _missing("mount_id", "int", _NO_MOUNTS) \
   + _missing("in_upper_layer mount_detached mount_visible", "bool", _NO_MOUNTS) \
-  + _missing("hashes", "string[]", _NO_HASHES) \
   + _missing("package.name package.release package.source_release package.source_version package.version",
              "string", _NO_PACKAGES) \
   + _missing("package.epoch package.source_epoch", "int", _NO_PACKAGES)
@@ -407,6 +407,6 @@ def field_table() -> FieldTable:
         for field in _expand(event):
             fields[field.name] = field
     names: Dict[str, object] = {"NOBODY": Process(Users(), 0, 0), "HOSTNAME": os.uname().nodename,
-                                "size": byte_size, "service": service_of}
+                                "size": byte_size, "service": service_of, "hasher": Hasher()}
     iterables = {name: fields[name + ".length"].access[len("len("):-1] for name in _ITERABLES}
     return FieldTable(fields, _aliases(), iterables, names)

@@ -145,7 +145,8 @@ class _Parser:
         self.depth = 0
 
     def peek(self, ahead: int = 0) -> Token:
-        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)]
+        at = self.at + ahead
+        return self.tokens[at if at < len(self.tokens) else -1]
 
     def take(self) -> Token:
         token = self.peek()
@@ -222,6 +223,8 @@ class _Parser:
         return Comparison(offset, operator, left, right)
 
     def array_operator(self) -> str:
+        if self.peek().kind not in ("ident", "string"):
+            return ""
         if self.word() in ("in", "allin"):
             name = self.word()
             self.at += 1
@@ -232,6 +235,8 @@ class _Parser:
         return ""
 
     def scalar_operator(self) -> str:
+        if self.peek().kind != "punct" or self.peek().text not in "=!<>":
+            return ""
         for operator in _COMPARISONS:
             if all(self.is_punct(char, ahead) for ahead, char in enumerate(operator)):
                 self.at += len(operator)
@@ -251,15 +256,16 @@ class _Parser:
 
     def bits(self) -> Node:
         left = self.unary()
-        for char in "&|^":
-            doubled = char != "^" and self.is_punct(char, 1)
-            if self.is_punct(char) and not doubled:
-                self.deeper()
-                operator = self.take()
-                right = self.bits()
-                self.depth -= 1
-                return Binary(operator.offset, operator.text, left, right)
-        return left
+        operator = self.peek()
+        if operator.kind != "punct" or operator.text not in "&|^":
+            return left
+        if operator.text != "^" and self.is_punct(operator.text, 1):
+            return left
+        self.deeper()
+        self.at += 1
+        right = self.bits()
+        self.depth -= 1
+        return Binary(operator.offset, operator.text, left, right)
 
     def unary(self) -> Node:
         token = self.peek()

@@ -26,6 +26,10 @@ class Macro(NamedTuple):
     node: Node
     known: Mapping[str, "Macro"]
 
+    def __repr__(self) -> str:
+        # The known macros know others in turn: all of them written out would double with every macro.
+        return f"Macro({self.name!r})"
+
 
 class Names:
     """What one rule may name.

@@ -1,4 +1,4 @@
-"""Policies: JSON files in, compiled rules out, mistakes collected.
+"""Policies: files in, compiled rules out, mistakes collected.
 
 One bad rule or macro never stops the others: it becomes a Problem. A rule that
 needs what this agent cannot see, or that is meant for another host or agent,
@@ -6,29 +6,32 @@ is set aside with the reason. Only a file that cannot be read at all raises.
 """
 
 import errno
-import json
-import os
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ebpfless_arch.events.model import Event
+from ebpfless_arch.rules.actions import Action, ActionError, Idle, Plan, Site, build_action, in_order, plan_action
 from ebpfless_arch.rules.compile import Compiled, Compiler, Test
+from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.fields import FieldTable, field_table
+from ebpfless_arch.rules.files import Entry
+from ebpfless_arch.rules.files import PolicyError as PolicyError
+from ebpfless_arch.rules.files import PolicyFile as PolicyFile
+from ebpfless_arch.rules.files import policy_files as policy_files
+from ebpfless_arch.rules.files import read_policy as read_policy
 from ebpfless_arch.rules.fim import FIM_PREFIX, expand_fim, uses_fim
 from ebpfless_arch.rules.grammar import SeclError, parse_macro, parse_rule
 from ebpfless_arch.rules.host import Host, host_table, this_host, version_matches
-from ebpfless_arch.rules.typed import Checked, Variables
-from ebpfless_arch.rules.variables import Definition, define
+from ebpfless_arch.rules.limits import Limiter
+from ebpfless_arch.rules.names import Macro
+from ebpfless_arch.rules.shapes import fault_of
+from ebpfless_arch.rules.store import Store
+from ebpfless_arch.rules.tree import Node
+from ebpfless_arch.rules.typed import Checked
+from ebpfless_arch.rules.variables import Definition
 
 # The release of the published agent whose rules we follow; `agent_version` refers to it.
 AGENT_VERSION = (7, 80, 0)
-_ID_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _REFUSED = (-errno.EACCES, -errno.EPERM)
-
-Entry = Dict[str, object]
-
-
-class PolicyError(Exception):
-    """A policy file that cannot be used at all; the text is one line."""
 
 
 class Problem(NamedTuple):
@@ -67,13 +70,17 @@ class Skipped(NamedTuple):
 
 
 class Rule:
-    """One compiled rule. `actions` and `entry` are as the policy has them."""
+    """One compiled rule: `entry` is as the policy has it, `actions` are ready to run, in their order.
+
+    `limiter` says when the rule may be told once more; silent rules never are.
+    """
 
     __slots__ = ("id", "base_id", "version", "description", "expression", "event_type", "tags", "product_tags",
                  "severity", "policy_name", "policy_version", "file", "silent", "priority", "actions", "entry",
-                 "checked", "test")
+                 "checked", "test", "limiter")
 
-    def __init__(self, entry: Entry, policy: "PolicyFile", rule_id: str, compiled: Compiled) -> None:
+    def __init__(self, entry: Entry, policy: PolicyFile, rule_id: str, compiled: Compiled,
+                 actions: Iterable[Action] = (), limiter: Optional[Limiter] = None) -> None:
         self.id = rule_id
         self.base_id = _text(entry, "id")
         self.version = _text(entry, "version")
@@ -89,8 +96,8 @@ class Rule:
         self.silent = entry.get("silent") is True
         priority = entry.get("priority")
         self.priority = priority if isinstance(priority, int) else 0
-        actions = entry.get("actions")
-        self.actions: List[object] = actions if isinstance(actions, list) else []
+        self.actions = in_order(list(actions))
+        self.limiter = limiter if limiter is not None else Limiter()
         self.entry = entry
         self.checked: Checked = compiled.checked
         self.test: Test = compiled.test
@@ -121,29 +128,20 @@ class RuleSet:
         return [rule for rule in rules if rule.test(event)]
 
 
-class PolicyFile(NamedTuple):
-    """A file as read: its macros and rules are JSON objects, not examined yet."""
-
-    path: str
-    name: str
-    version: str
-    macros: List[Entry]
-    rules: List[Entry]
-
-    @property
-    def is_default(self) -> bool:
-        """True for the default policy, which comes before all others."""
-        return self.name == "default"
-
-
 class LoadedPolicies(NamedTuple):
-    """What loading gave. `rules` are those that run, in firing order."""
+    """What loading gave. `rules` are those that run, in firing order.
+
+    `variables` hold the values at run time. `idle_actions` are actions of rules
+    that run, set aside with the reason.
+    """
 
     policies: List[PolicyFile]
     rules: List[Rule]
     problems: List[Problem]
     skipped: List[Skipped]
-    variables: Variables
+    variables: Store
+    macros: Mapping[str, Macro] = {}
+    idle_actions: List[Skipped] = []
 
     @property
     def rule_set(self) -> RuleSet:
@@ -151,82 +149,30 @@ class LoadedPolicies(NamedTuple):
         return RuleSet(self.rules)
 
 
-def load_policies(paths: Iterable[str], host: Optional[Host] = None,
-                  table: Optional[FieldTable] = None) -> LoadedPolicies:
-    """Reads and compiles policies from JSON files and from directories of *.json files.
+def load_policies(paths: Iterable[str], host: Optional[Host] = None, table: Optional[FieldTable] = None,
+                  former: Optional[Store] = None) -> LoadedPolicies:
+    """Reads and compiles policies from files and from directories of them.
 
     Within a directory the default policy comes first, then the others by name.
+    Variables that `former`, the store of rules that run already, has as well
+    keep their values; it can be used further if the new rules are not wanted.
     Raises PolicyError for a file that is unreadable, no JSON or of another shape.
     """
     loader = _Loader([read_policy(path) for path in policy_files(paths)], host if host is not None else this_host(),
                      table if table is not None else field_table())
-    return loader.load()
-
-
-def policy_files(paths: Iterable[str]) -> List[str]:
-    """The files meant by `paths`, in loading order. Raises PolicyError."""
-    found: List[str] = []
-    for path in paths:
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        try:
-            names = [name for name in os.listdir(path) if name.endswith(".json")]
-        except OSError as error:
-            raise PolicyError(f"{path}: cannot read the directory: {error.strerror}")
-        if not names:
-            raise PolicyError(f"{path}: the directory holds no *.json file")
-        found += [os.path.join(path, name) for name in sorted(names, key=lambda name: (not _is_default(name), name))]
-    return found
-
-
-def _is_default(name: str) -> bool:
-    return _policy_name(name) == "default"
-
-
-def _policy_name(path: str) -> str:
-    name = os.path.basename(path)
-    for ending in (".json", ".policy"):
-        name = name[:-len(ending)] if name.endswith(ending) else name
-    return name
-
-
-def read_policy(path: str) -> PolicyFile:
-    """Reads one file. Raises PolicyError."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot read the policy: {error.strerror}")
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: not UTF-8 at byte {error.start}")
-    except json.JSONDecodeError as error:
-        raise PolicyError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}")
-    except RecursionError:
-        raise PolicyError(f"{path}: the JSON is nested too deeply")
-    return _policy_of(path, content)
-
-
-def _policy_of(path: str, content: object) -> PolicyFile:
-    if not isinstance(content, dict):
-        raise PolicyError(f"{path}: a policy is a JSON object with the keys macros and rules")
-    entries: Dict[str, List[Entry]] = {}
-    for key in ("macros", "rules"):
-        listed = content.get(key)
-        listed = [] if listed is None else listed
-        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-            raise PolicyError(f"{path}: {key} must be a list of objects")
-        entries[key] = listed
-    if not entries["macros"] and not entries["rules"]:
-        raise PolicyError(f"{path}: the policy has neither rules nor macros")
-    return PolicyFile(path, _policy_name(path), str(content.get("version") or ""), entries["macros"], entries["rules"])
+    loaded = loader.load()
+    if former is not None:
+        loaded.variables.find_process = former.find_process
+        loaded.variables.adopt(former)
+    return loaded
 
 
 class _Candidate(NamedTuple):
-    """A rule or macro that stays after filters and combination."""
+    """A rule or macro that stays after filters and combination; `plans` are the sound ones of its actions."""
 
     entry: Entry
     policy: PolicyFile
+    plans: Tuple[Plan, ...] = ()
 
 
 class _Loader:
@@ -238,27 +184,55 @@ class _Loader:
         self.filters = Compiler(host_table())
         self.filter_results: Dict[str, bool] = {}
         self.definitions: Dict[str, Definition] = {}
-        self.variables = Variables()
+        self.variables = Store()
         self.compiler = Compiler(table, self.variables)
+        self.idle_actions: List[Skipped] = []
+        self.macro_ids: Set[str] = set()
+        self.seen_macros: Set[str] = set()
+        self.filtered: Set[str] = set()
         self.problems: List[Problem] = []
         self.skipped: List[Skipped] = []
         self.rules: List[Rule] = []
 
     def load(self) -> LoadedPolicies:
-        for candidate in self.combined("macro", [(policy, policy.macros) for policy in self.policies]):
-            self.load_macro(candidate)
+        self.drop_replaced()
+        macros = self.combined("macro", [(policy, policy.macros) for policy in self.policies])
+        self.macro_ids.update(_text(macro.entry, "id") for macro in macros)
+        for macro in macros:
+            self.load_macro(macro)
+            self.seen_macros.add(_text(macro.entry, "id"))
         candidates = self.combined("rule", [(policy, policy.rules) for policy in self.policies])
-        sound = [candidate for candidate in candidates if self.define_variables(candidate)]
-        for candidate in sound:
+        planned = [candidate._replace(plans=self.plan(candidate)) for candidate in candidates]
+        for candidate in [candidate for candidate in planned if self.define_variables(candidate)]:
             self.load_rule(candidate)
         self.rules.sort(key=_firing_order)
-        return LoadedPolicies(self.policies, self.rules, self.problems, self.skipped, self.variables)
+        return LoadedPolicies(self.policies, self.rules, self.problems, self.skipped, self.variables,
+                              self.compiler.macros, self.idle_actions)
+
+    def drop_replaced(self) -> None:
+        """Sets whole policies aside: those that another one replaces, and a second default policy."""
+        replaced = {policy.replaces: policy.path for policy in self.policies if policy.replaces}
+        default = ""
+        kept = []
+        for policy in self.policies:
+            reason = f"{replaced[policy.name]} replaces the policy" if policy.name in replaced else ""
+            if policy.is_default and not reason and default:
+                reason = f"the default policy is {default}"
+            if reason:
+                self.skipped += [Skipped(policy.path, _text(entry, "id"), "filtered", reason) for entry in policy.rules]
+                continue
+            default = policy.path if policy.is_default else default
+            kept.append(policy)
+        self.policies = kept
 
     def problem(self, candidate: _Candidate, what: str, reason: str, message: str,
                 error: Optional[SeclError] = None, text: str = "") -> None:
         line, column, excerpt = (error.line, error.column, error.excerpt(text)) if error is not None else (0, 0, "")
         shown = str(candidate.entry.get("id", "without id"))
         self.problems.append(Problem(candidate.policy.path, shown, line, column, message, excerpt, reason, what))
+
+    def action_problem(self, candidate: _Candidate, error: ActionError) -> None:
+        self.problem(candidate, "rule", error.error.reason, str(error), error.error, error.text)
 
     # Which entries count
 
@@ -273,32 +247,30 @@ class _Loader:
                 entry_id = _text(entry, "id")
                 if entry_id in kept:
                     self.combine(kept[entry_id], candidate, what)
-                elif what == "rule" and "expression" not in entry:
-                    self.problem(candidate, what, "error", "there is no expression, and no rule of this id to change")
+                elif what == "rule" and entry.get("expression") is None:
+                    self.set_aside_change(candidate)
                 else:
                     kept[entry_id] = candidate._replace(entry=dict(entry))
         return list(kept.values())
 
+    def set_aside_change(self, candidate: _Candidate) -> None:
+        """An entry that changes a rule which is not there."""
+        entry_id = _text(candidate.entry, "id")
+        if entry_id in self.filtered:
+            self.skipped.append(Skipped(candidate.policy.path, entry_id, "filtered", "the rule that it changes is"))
+        else:
+            self.problem(candidate, "rule", "error", "there is no expression, and no rule of this id to change")
+
     def is_sound(self, candidate: _Candidate, what: str) -> bool:
         """Reports an entry whose keys have the wrong types."""
-        entry = candidate.entry
-        entry_id = entry.get("id")
-        fault = ""
-        if not isinstance(entry_id, str) or not entry_id:
-            fault = f"a {what} needs an id"
-        elif not _ID_CHARS.issuperset(entry_id):
-            fault = "an id consists of letters, digits and underscores"
-        elif not isinstance(entry.get("expression", ""), str):
-            fault = "the expression must be a text"
-        elif not _is_texts(entry.get("filters")):
-            fault = "filters must be a list of texts"
+        fault = fault_of(candidate.entry, what)
         if fault:
             self.problem(candidate, what, "error", fault)
         return not fault
 
     def is_wanted(self, candidate: _Candidate, what: str) -> bool:
         """Whether agent_version and filters keep the entry; a mistake in them is reported."""
-        entry, policy = candidate
+        entry, policy = candidate.entry, candidate.policy
         constraint = entry.get("agent_version")
         try:
             reason = ""
@@ -311,6 +283,7 @@ class _Loader:
             return False
         if reason and what == "rule":
             self.skipped.append(Skipped(policy.path, _text(entry, "id"), "filtered", reason))
+            self.filtered.add(_text(entry, "id"))
         return not reason
 
     def refused_by_filters(self, candidate: _Candidate, what: str) -> str:
@@ -335,15 +308,30 @@ class _Loader:
         if what == "macro" and change in ("merge", "override"):
             self.combine_values(first, second, change == "merge")
         elif what == "rule" and change == "override":
-            _override(first.entry, second)
+            self.override(first, second)
         elif what == "rule" and isinstance(second.entry.get("disabled"), bool):
             first.entry["disabled"] = second.entry["disabled"]
         else:
             self.problem(second, what, "error",
                          f"this id is defined before in {first.policy.path}; the first one stays")
 
+    def override(self, first: _Candidate, second: _Candidate) -> None:
+        """combine: override, as override_options.fields tell; the expression always stays."""
+        options = second.entry.get("override_options")
+        listed = options.get("fields") if isinstance(options, dict) else None
+        fields = [str(name) for name in listed] if isinstance(listed, list) else []
+        if "all" not in fields:
+            _override(first.entry, second.entry, fields)
+        elif first.policy.is_default:
+            kept = {name: first.entry.get(name) for name in ("id", "expression")}
+            first.entry.update(second.entry)
+            first.entry.update(kept)
+        else:
+            self.problem(second, "rule", "error", f"override of all is for rules of a default policy, and "
+                                                  f"{first.policy.path} is none")
+
     def combine_values(self, first: _Candidate, second: _Candidate, merge: bool) -> None:
-        if "values" not in first.entry or not isinstance(second.entry.get("values"), list):
+        if not isinstance(first.entry.get("values"), list) or not isinstance(second.entry.get("values"), list):
             self.problem(second, "macro", "error", "combine is for macros with values")
             return
         old = first.entry["values"]
@@ -357,7 +345,7 @@ class _Loader:
         entry = candidate.entry
         text = _text(entry, "expression")
         values = entry.get("values")
-        if ("expression" in entry) == (values is not None):
+        if (entry.get("expression") is not None) == (values is not None):
             self.problem(candidate, "macro", "error", "a macro has either an expression or values")
             return
         try:
@@ -365,50 +353,97 @@ class _Loader:
                 if uses_fim(parse_macro(text)):
                     raise SeclError("restricted_field", f"{FIM_PREFIX}* is not allowed in macros")
                 self.compiler.add_macro(_text(entry, "id"), text)
-            elif not isinstance(values, list):
-                self.problem(candidate, "macro", "error", "values must be a list")
             else:
+                assert isinstance(values, list)
                 self.compiler.add_values(_text(entry, "id"), [str(value) for value in values])
         except SeclError as error:
-            self.problem(candidate, "macro", error.reason, error.message, error, text)
+            self.problem(candidate, "macro", error.reason, error.message + self.macro_hint(error), error, text)
+
+    def macro_hint(self, error: SeclError) -> str:
+        """Why a macro that exists is not known."""
+        name = error.message.partition(" ")[0]
+        if error.reason != "unknown_macro" or name not in self.macro_ids:
+            return ""
+        if name in self.seen_macros:
+            return f"; the macro {name} has a mistake of its own"
+        return "; a macro may use those that are defined before it, and neither itself nor those after it"
+
+    def plan(self, candidate: _Candidate) -> Tuple[Plan, ...]:
+        """The rule's actions as far as they are sound; others are reported."""
+        found = []
+        actions = candidate.entry.get("actions")
+        for action in actions if isinstance(actions, list) else []:
+            try:
+                found.append(plan_action(action, self.compiler))
+            except ValueError as error:
+                self.problem(candidate, "rule", "error", f"{error}; the action is left out")
+        return tuple(found)
 
     def define_variables(self, candidate: _Candidate) -> bool:
         """Defines what the rule's set actions set; False when a definition contradicts an earlier one."""
-        actions = candidate.entry.get("actions")
-        for action in actions if isinstance(actions, list) else []:
-            wanted = action.get("set") if isinstance(action, dict) else None
+        for plan in candidate.plans:
+            wanted = plan.definition
             if wanted is None:
                 continue
-            try:
-                definition = define(wanted, self.compiler.table)
-            except ValueError as error:
-                self.problem(candidate, "rule", "error", f"in a set action: {error}")
-                continue
-            known = self.definitions.setdefault(definition.name, definition)
-            if known.kind != definition.kind:
-                self.problem(candidate, "rule", "type_mismatch",
-                             f"in a set action: {definition.name} is {known.kind} elsewhere, {definition.kind} here")
+            if wanted.name not in self.definitions:
+                self.definitions[wanted.name] = wanted
+                self.variables.define(wanted)
+            fault = _contradiction(self.definitions[wanted.name], wanted)
+            if fault:
+                self.problem(candidate, "rule", "type_mismatch", f"in a set action: {fault}")
                 return False
-            self.variables.definitions[definition.name] = (known.kind, known.default)
         return True
 
     def load_rule(self, candidate: _Candidate) -> None:
-        entry, policy = candidate
-        text = _text(entry, "expression")
-        rule_id = _text(entry, "id")
-        tags = tuple(f"{name}:{value}" for name, value in _tags(entry).items())
+        text = _text(candidate.entry, "expression")
+        rule_id = _text(candidate.entry, "id")
         try:
             tree = parse_rule(text)
-            if uses_fim(tree):
-                found = [(f"__fim_expanded_{copy.name}_{_text(entry, 'group_id')}_{rule_id}",
-                          self.compiler.compile(text, True, copy.tree, tags, copy.prefix)) for copy in expand_fim(tree)]
+            if not uses_fim(tree):
+                found = [self.build(candidate, rule_id, tree, "")]
             else:
-                found = [(rule_id, self.compiler.compile(text, True, tree, tags))]
+                group = candidate.entry.get("group_id")
+                found = [self.build(candidate, f"__fim_expanded_{copy.name}_{group or ''}_{rule_id}", copy.tree,
+                                    copy.prefix) for copy in expand_fim(tree)]
         except SeclError as error:
-            self.problem(candidate, "rule", error.reason, error.message, error, text)
-            return
-        for name, compiled in found:
-            self.keep(Rule(entry, policy, name, compiled))
+            self.problem(candidate, "rule", error.reason, error.message + self.macro_hint(error), error, text)
+        except ActionError as error:
+            self.action_problem(candidate, error)
+        else:
+            for rule in found:
+                self.keep(rule)
+
+    def build(self, candidate: _Candidate, name: str, tree: Node, fim: str) -> Rule:
+        """Compiles a rule with all that belongs to it. Raises SeclError and ActionError."""
+        entry = candidate.entry
+        tags = tuple(f"{name}:{value}" for name, value in _tags(entry).items())
+        compiled = self.compiler.compile(_text(entry, "expression"), True, tree, tags, fim)
+        site = Site(self.compiler, self.variables, compiled.checked.event_type, tags, fim)
+        actions = [action for action in [self.build_action(candidate, plan, site, compiled) for plan in candidate.plans]
+                   if action is not None]
+        return Rule(entry, candidate.policy, name, compiled, actions, self.build_limiter(entry, site, compiled))
+
+    def build_action(self, candidate: _Candidate, plan: Plan, site: Site, compiled: Compiled) -> Optional[Action]:
+        """None for an action that cannot run; what of it is told. Raises ActionError."""
+        path, rule_id = candidate.policy.path, _text(candidate.entry, "id")
+        try:
+            return build_action(plan, site)
+        except Idle as reason:
+            if not compiled.checked.unavailable:
+                self.idle_actions.append(Skipped(path, rule_id, "unavailable", f"action {plan.kind}: {reason}"))
+        except ValueError as error:
+            self.problem(candidate, "rule", "error", f"{error}; the action is left out")
+        return None
+
+    def build_limiter(self, entry: Entry, site: Site, compiled: Compiled) -> Limiter:
+        """The limit of a rule. Raises ActionError for an unknown field."""
+        tokens = []
+        for name in _texts(entry, "limiter_token"):
+            try:
+                tokens.append(site.field("limiter_token", name))
+            except Idle:
+                continue  # its value would always be the same
+        return Limiter(nanoseconds(entry.get("every")), tuple(tokens))
 
     def keep(self, rule: Rule) -> None:
         if rule.entry.get("disabled") is True:
@@ -419,31 +454,32 @@ class _Loader:
             self.rules.append(rule)
 
 
+def _contradiction(first: Definition, second: Definition) -> str:
+    """Why two definitions of one variable do not go together, "" when they do."""
+    if first.kind != second.kind:
+        return f"{first.name} is {first.kind} elsewhere, {second.kind} here"
+    if first.private != second.private:
+        return f"{first.name} is {'' if first.private else 'not '}private elsewhere"
+    return ""
+
+
 def _firing_order(rule: Rule) -> Tuple[bool, bool, int]:
     """Rules that set the execution context first, then the default policy, then by priority."""
     return "execution_context" not in rule.tags, rule.policy_name != "default", -rule.priority
 
 
-def _override(entry: Entry, second: _Candidate) -> None:
-    """combine: override, as override_options.fields tell; the expression always stays."""
-    options = second.entry.get("override_options")
-    listed = options.get("fields") if isinstance(options, dict) else None
-    fields = [str(name) for name in listed] if isinstance(listed, list) else []
-    if "all" in fields:
-        kept = {name: entry.get(name) for name in ("id", "expression")}
-        entry.update(second.entry)
-        entry.update(kept)
-        return
+def _override(entry: Entry, change: Entry, fields: Iterable[str]) -> None:
+    """Changes some keys of a rule."""
     for name in fields:
-        old, new = entry.get(name), second.entry.get(name)
+        old, new = entry.get(name), change.get(name)
         if name == "tags" and isinstance(old, dict) and isinstance(new, dict):
             entry[name] = dict(old, **new)
         elif name == "actions" and isinstance(old, list) and isinstance(new, list):
             entry[name] = old + [action for action in new if action not in old]
-        elif name in ("tags", "actions", "every", "product_tags") and new is not None:
+        elif new is not None:
             entry[name] = new
-    if isinstance(second.entry.get("disabled"), bool):
-        entry["disabled"] = second.entry["disabled"]
+    if isinstance(change.get("disabled"), bool):
+        entry["disabled"] = change["disabled"]
 
 
 def _text(entry: Entry, key: str) -> str:
@@ -454,10 +490,6 @@ def _text(entry: Entry, key: str) -> str:
 def _texts(entry: Entry, key: str) -> List[str]:
     value = entry.get(key)
     return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _is_texts(value: object) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _tags(entry: Entry) -> Dict[str, str]:

@@ -172,8 +172,8 @@ class Variables:
 
     Kinds are those of fields. `definitions` gives each name its kind and its
     default; this class reads nothing but defaults. A store of values overrides
-    `read`, which must return a value of the declared kind (a list or tuple for
-    an array, texts for addresses) and never raise.
+    `read`, which must return a value of the declared kind (a collection for an
+    array, texts for addresses) and never raise.
     """
 
     def __init__(self, definitions: Optional[Dict[str, Tuple[str, object]]] = None) -> None:

@@ -7,17 +7,16 @@ A tracee may vanish at any moment; that is no error, and `_handle` is the one
 place that knows it.
 """
 
-import errno
 import os
 import signal
 import traceback
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from ebpfless_arch.events import records
+from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer import decode, results, syscalls
 from ebpfless_arch.tracer.pipe import Writer
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import GUARD, Row
@@ -25,6 +24,8 @@ from ebpfless_arch.tracer.syscalls import GUARD, Row
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
+# A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
+_RESTARTS = frozenset([-512, -513, -514, -516])
 
 
 class Tracee:
@@ -58,14 +59,14 @@ def _pending_news() -> List[Tuple[int, int]]:
 class Engine:
     """Traces a tree of processes until the last one is gone."""
 
-    def __init__(self, machine: Machine, interest: Interest, writer: Writer, filtered: bool, keeper: int) -> None:
+    def __init__(self, machine: Machine, wanted: Interest, writer: Writer, filtered: bool, keeper: int) -> None:
         self._machine = machine
         self._writer = writer
-        self._interest = interest
+        self._interest = wanted
         self._request = ptrace.CONT if filtered else ptrace.SYSCALL
         self._filtered = filtered
         self._keeper = keeper
-        self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(interest)) for abi in machine.abis}
+        self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
         self._tracees: Dict[int, Tracee] = {}
         self._threaded: Set[int] = set()
         self._foreign: Set[int] = set()
@@ -217,14 +218,14 @@ class Engine:
         if call.abi is None:
             self._report_foreign(stop, call)
             return False
-        row = self._tables[call.abi.name].get(call.number)
-        if row is None or row.mask and not call.arguments[0] & row.mask:
-            return False
-        if row.event == GUARD:
-            tracee.pending = self._disarm(stop, call, row)
-            return tracee.pending is not None
-        tracee.pending = decode.begin(stop, row, call)
-        return row.result
+        for row in self._tables[call.abi.name].get(call.number, ()):
+            if row.wants(call.arguments):
+                if row.event == GUARD:
+                    tracee.pending = self._disarm(stop, call, row)
+                else:
+                    tracee.pending = decode.begin(stop, row, call)
+                return tracee.pending is not None
+        return False
 
     def _result(self, stop: Stop, tracee: Tracee, result: int) -> Optional[Record]:
         """What a finished call amounts to, None for those that nobody wants to know."""
@@ -234,12 +235,13 @@ class Engine:
         if pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
             return None
-        if result < 0 and not self._interest.failures and result not in (-errno.EACCES, -errno.EPERM):
+        if result in _RESTARTS:
             return None
-        if pending.row.event == "exec":
-            # A success was reported at the EXEC stop and left nothing pending.
-            return decode.fail_exec(stop, pending, result)
-        return decode.finish_open(stop, pending, result)
+        retval = results.outcome(stop, pending, result)
+        if not self._interest.failures and not interest.counts(pending.row.event, retval):
+            return None
+        # A successful exec was reported at the EXEC stop and left nothing pending.
+        return results.finish(stop, pending, retval)
 
     def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
         tracee = self._after_exec(stop.tid, stop.message())
@@ -249,9 +251,9 @@ class Engine:
         tracee.in_call = not self._filtered
         try:
             if pending is not None and pending.row.event == "exec":
-                record = decode.finish_exec(stop, pending)
+                record = results.finish_exec(stop, pending)
             else:
-                record = decode.plain_exec(stop)
+                record = results.plain_exec(stop)
         finally:
             if tracee.pid == self._main:
                 self._launched = True
@@ -330,7 +332,10 @@ class Engine:
 
     def _on_end(self, tid: int, status: int) -> None:
         tracee = self._tracees.pop(tid, None)
-        if tracee is None or tracee.pid != tid:
+        if tracee is None:
+            return
+        self._report_last_act(tracee)
+        if tracee.pid != tid:
             return
         self._threaded.discard(tid)
         self._foreign.discard(tid)
@@ -341,6 +346,12 @@ class Engine:
         self._emit((records.EXIT, decode.now(), tid, tid, cause, code))
         self._halt_keeper(tid, False)
         self._report_state(tid, records.ENDED, (status, len(self._tracees)))
+
+    def _report_last_act(self, tracee: Tracee) -> None:
+        """A process that killed itself never came back from the call that did it."""
+        pending = tracee.pending
+        if pending is not None and pending.row.event == "signal" and pending.values["pid"] in (0, tracee.pid):
+            self._emit(results.finish_killed(Stop(self._machine, tracee.tid, tracee.pid), pending))
 
     # --- reports ----------------------------------------------------------------
 

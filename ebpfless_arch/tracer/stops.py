@@ -1,8 +1,7 @@
 """A stop: the one thing that may read a tracee's registers and memory, and that is resumed exactly once."""
 
 import ctypes
-import errno
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import ptrace, seccomp
@@ -12,6 +11,7 @@ from ebpfless_arch.kernel.memory import Memory
 _I386_CODE_SEGMENT = 0x23
 _INT_80 = b"\xcd\x80"
 _ENTERS_KERNEL = 2
+_ERRNO_AT_MOST = 4095
 
 
 class Call(NamedTuple):
@@ -25,7 +25,8 @@ class Call(NamedTuple):
 class Machine:
     """The means of reading stops on this machine, made once: buffers, memory, what the kernel offers.
 
-    `attributes` says whether files are looked at (owner, times, inode) or named only.
+    `attributes` says whether files are looked at (owner, times, inode) or named only. `listening_ports` has the
+    ports of listening sockets by inode, as far as they are known.
     """
 
     def __init__(self, abis: Sequence[Abi], features: Features, attributes: bool = True) -> None:
@@ -35,6 +36,7 @@ class Machine:
         self.memory = Memory(None if features.vm_read else ["mem", "peek"])
         self.registers = ptrace.Registers(abis[0].register_count)
         self.information = ptrace.InfoReader()
+        self.listening_ports: Dict[int, int] = {}
         self.by_arch = {abi.audit_arch: abi for abi in abis}
 
 
@@ -146,7 +148,7 @@ class Stop:
         abi = self.machine.abis[0]
         result = ctypes.c_long(self.machine.registers.words[abi.result_slot]).value
         # A 32-bit call leaves its negative errno zero-extended.
-        return result - (1 << 32) if -errno.ENOTSUP <= result - (1 << 32) < 0 else result
+        return result - (1 << 32) if -_ERRNO_AT_MOST <= result - (1 << 32) < 0 else result
 
 
 _NO_CALL = Call(None, -1, ())

@@ -1,6 +1,6 @@
 """JSON lines: one object per event or detection, in the shape of Datadog's messages."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import LineFile, Output
 from ebpfless_arch.events.json_form import event_text
@@ -10,19 +10,21 @@ from ebpfless_arch.rules.policy import Rule
 
 
 class JsonLines(Output):
-    """Writes to a file. `agent` describes this program and its host."""
+    """Writes to a file. `agent` describes this program and its host; `variables` gives those of rules for an event."""
 
-    def __init__(self, file: LineFile, agent: Dict[str, Any]) -> None:
+    def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]]) -> None:
         self._file = file
         self._agent = agent
+        self._variables = variables
 
     def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
         """Append one line."""
         if rule is None:
-            line = event_text(event, headline(event), self._agent, sequence, None)
+            line = event_text(event, headline(event), self._agent, sequence, None, self._variables(event))
         else:
             agent = dict(self._agent, **about(rule))
-            line = event_text(event, rule.description or headline(event), agent, sequence, rule_tags(rule))
+            line = event_text(event, rule.description or headline(event), agent, sequence, rule_tags(rule),
+                              self._variables(event))
         self._file.add(line)
 
     def flush(self) -> None:

@@ -1,0 +1,121 @@
+"""Sockets of other processes, as the file system of sockets and /proc/PID/net tell of them."""
+
+import errno
+import os
+import struct
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.kernel import procfs
+
+AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 0, 1, 2, 10, 16, 17
+_STREAM, _DGRAM, _RAW = 1, 2, 3
+_XATTR = "system.sockprotoname"
+_PREFIX = b"socket:["
+
+
+class Kind(NamedTuple):
+    """Family, type and protocol of a socket; 0 where unknown."""
+
+    family: int
+    type: int
+    protocol: int
+
+
+UNKNOWN = Kind(0, 0, 0)
+
+# What the kernel calls its protocols (struct proto's name).
+_KINDS = {
+    b"TCP": Kind(AF_INET, _STREAM, 6), b"TCPv6": Kind(AF_INET6, _STREAM, 6),
+    b"UDP": Kind(AF_INET, _DGRAM, 17), b"UDPv6": Kind(AF_INET6, _DGRAM, 17),
+    b"UDP-Lite": Kind(AF_INET, _DGRAM, 136), b"UDPLITEv6": Kind(AF_INET6, _DGRAM, 136),
+    b"MPTCP": Kind(AF_INET, _STREAM, 262), b"MPTCPv6": Kind(AF_INET6, _STREAM, 262),
+    b"PING": Kind(AF_INET, _DGRAM, 1), b"PINGv6": Kind(AF_INET6, _DGRAM, 58),
+    b"RAW": Kind(AF_INET, _RAW, 0), b"RAWv6": Kind(AF_INET6, _RAW, 0),
+    b"SCTP": Kind(AF_INET, 0, 132), b"SCTPv6": Kind(AF_INET6, 0, 132),
+    b"UNIX": Kind(AF_UNIX, 0, 0), b"UNIX-STREAM": Kind(AF_UNIX, _STREAM, 0),
+    b"NETLINK": Kind(AF_NETLINK, 0, 0), b"PACKET": Kind(AF_PACKET, 0, 0),
+}
+
+_ADDRESS_BYTES = {AF_INET: 4, AF_INET6: 16}
+
+
+class Address(NamedTuple):
+    """An address and port: `ip` has 4 or 16 bytes."""
+
+    ip: bytes
+    port: int
+
+
+def kind(tid: int, descriptor: int) -> Kind:
+    """What a socket of a process is; UNKNOWN for what is none, or where the kernel does not tell."""
+    try:
+        name = os.getxattr(b"/proc/%d/fd/%d" % (tid, descriptor), _XATTR)
+    except OSError:
+        return UNKNOWN
+    found = _KINDS.get(name.rstrip(b"\0"), UNKNOWN)
+    return _packet_kind(tid, descriptor) if found.family == AF_PACKET else found
+
+
+def _packet_kind(tid: int, descriptor: int) -> Kind:
+    """Type and protocol of a packet socket: /proc/PID/net/packet has columns sk, RefCnt, Type, Proto ... Inode."""
+    inode = socket_inode(tid, descriptor)
+    for line in _lines(tid, "packet"):
+        words = line.split()
+        if len(words) > 8 and int(words[8]) == inode:
+            return Kind(AF_PACKET, int(words[2]), int(words[3], 16))
+    return Kind(AF_PACKET, 0, 0)
+
+
+def socket_inode(tid: int, descriptor: int) -> int:
+    """The inode of a socket, 0 for what is none."""
+    try:
+        target = procfs.link(tid, "fd/%d" % descriptor)
+    except OSError:
+        return 0
+    return int(target[len(_PREFIX):-1]) if target.startswith(_PREFIX) else 0
+
+
+def ends(tid: int, inode: int) -> Optional[Tuple[Address, Address]]:
+    """Local and remote end of a TCP socket in the process's network namespace, None where it has none there.
+
+    The lines of /proc/PID/net/tcp and tcp6: number, local, remote, ... the inode is the tenth word.
+    """
+    wanted = b"%d" % inode
+    for name in ("tcp", "tcp6"):
+        for line in _lines(tid, name):
+            if wanted in line:
+                words = line.split()
+                if len(words) > 9 and words[9] == wanted:
+                    return _address(words[1]), _address(words[2])
+    return None
+
+
+def _lines(tid: int, name: str) -> List[bytes]:
+    try:
+        return procfs.read(tid, "net/" + name, 1 << 24).split(b"\n")[1:]
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            return []  # a kernel without that family
+        raise
+
+
+def _address(text: bytes) -> Address:
+    """0100007F:0016: 32-bit words of the machine's order in hexadecimal, and the port."""
+    words, _, port = text.partition(b":")
+    numbers = [int(words[start:start + 8], 16) for start in range(0, len(words), 8)]
+    return Address(struct.pack("=%dI" % len(numbers), *numbers), int(port, 16))
+
+
+def parse(address: bytes) -> Dict[str, object]:
+    """struct sockaddr as a table: family, ip (bytes), port, and for AF_UNIX the path (abstract ones begin with @)."""
+    family = struct.unpack_from("=H", address)[0] if len(address) >= 2 else AF_UNSPEC
+    found: Dict[str, object] = {"family": family, "ip": b"", "port": 0, "path": b""}
+    size = _ADDRESS_BYTES.get(family, 0)
+    start = 8 if family == AF_INET6 else 4
+    if size and len(address) >= start + size:
+        found["ip"] = address[start:start + size]
+        found["port"] = struct.unpack_from(">H", address, 2)[0]
+    elif family == AF_UNIX:
+        path = address[2:]
+        found["path"] = b"@" + path[1:].rstrip(b"\0") if path[:1] == b"\0" else path.partition(b"\0")[0]
+    return found

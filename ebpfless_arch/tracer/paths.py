@@ -1,0 +1,127 @@
+"""Files that a tracee means: by a path as its call gave it, or by a descriptor."""
+
+import errno
+import os
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.tracer import syscalls
+from ebpfless_arch.tracer.stops import Stop
+
+AT_FDCWD = -100
+
+FileStatus = Optional[procfs.FileStatus]
+
+
+class Found(NamedTuple):
+    """A file: its absolute, resolved path, its attributes if they are known, and why something is missing."""
+
+    path: bytes
+    status: FileStatus
+    error: str
+
+
+NOTHING = Found(b"", None, "")
+
+
+def error_name(error: OSError) -> str:
+    """The name of an error's errno."""
+    return errno.errorcode.get(error.errno or 0, "")
+
+
+def descriptor(stop: Stop, number: int) -> Found:
+    """What is behind a descriptor of the tracee; its path is as /proc shows it."""
+    name = "fd/%d" % number
+    try:
+        return Found(procfs.link(stop.tid, name),
+                     procfs.status_of(stop.tid, name) if stop.machine.attributes else None, "")
+    except ProcessLookupError:
+        # Another thread may have closed it again; the process lives, its stop says so.
+        return Found(b"", None, errno.errorcode[errno.EBADF])
+    except OSError as error:
+        return Found(b"", None, error_name(error))
+
+
+def locate(tid: int, values: Dict[str, Any], follow: bool) -> Tuple[bytes, str]:
+    """Absolute, resolved path that a call's `dirfd` and `path` mean to the tracee, and why there is none."""
+    found = _look(tid, values.get(syscalls.DIRFD, AT_FDCWD), values[syscalls.PATH], follow, False)
+    return found.path, found.error
+
+
+def find(stop: Stop, directory: int, argument: Optional[bytes], follow: bool) -> Found:
+    """The file that a path means to the tracee, with its attributes if there is one."""
+    return _look(stop.tid, directory, argument, follow, stop.machine.attributes)
+
+
+def beside(stop: Stop, target: bytes, link: bytes) -> Found:
+    """What a symlink at the resolved path `link` says with the text `target`."""
+    if not target.startswith(b"/"):
+        target = _inside(_root(stop.tid), link.rpartition(b"/")[0]) + b"/" + target
+    return find(stop, AT_FDCWD, target, False)
+
+
+def working_directory(stop: Stop) -> Found:
+    """The working directory of the tracee."""
+    try:
+        return Found(procfs.link(stop.tid, "cwd"),
+                     procfs.status_of(stop.tid, "cwd") if stop.machine.attributes else None, "")
+    except OSError as error:
+        return Found(b"", None, error_name(error))
+
+
+def mount_of(tid: int, path: bytes) -> Optional[procfs.Mount]:
+    """The mount at a path that `find` resolved, None where there is none."""
+    try:
+        return procfs.mounted_at(tid, _inside(_root(tid), path) or b"/")
+    except (OSError, ValueError):
+        return None
+
+
+def status_in_view(tid: int, path: bytes) -> FileStatus:
+    """Attributes of a path that `locate` resolved."""
+    try:
+        view = procfs.View(tid)
+    except OSError:
+        return None
+    try:
+        return view.status(_inside(_root(tid), path))
+    except OSError:
+        return None
+    finally:
+        view.close()
+
+
+def _look(tid: int, directory: int, argument: Optional[bytes], follow: bool, attributes: bool) -> Found:
+    if argument is None:
+        return Found(b"", None, errno.errorcode[errno.EFAULT])
+    try:
+        view = procfs.View(tid)
+    except OSError as error:
+        return Found(argument, None, error_name(error))
+    try:
+        root = _root(tid)
+        inside = _resolve(view, tid, root, directory, argument, follow)
+        return Found(root + inside, view.status(inside) if attributes else None, "")
+    except OSError as error:
+        return Found(argument, None, error_name(error))
+    finally:
+        view.close()
+
+
+def _resolve(view: procfs.View, tid: int, root: bytes, directory: int, argument: bytes, follow: bool) -> bytes:
+    """The path below the tracee's root."""
+    if argument.startswith(b"/"):
+        return view.resolve(argument, follow)
+    base = _inside(root, procfs.link(tid, "cwd" if directory == AT_FDCWD else "fd/%d" % directory))
+    return view.resolve(base + b"/" + argument, follow) if argument else base
+
+
+def _root(tid: int) -> bytes:
+    return procfs.link(tid, "root").rstrip(b"/")
+
+
+def _inside(root: bytes, path: bytes) -> bytes:
+    """A path of ours as the tracee would write it, whose root is `root`."""
+    if root and (path == root or path.startswith(root + b"/")):
+        return path[len(root):]
+    return path

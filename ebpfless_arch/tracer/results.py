@@ -1,0 +1,249 @@
+"""What became of a call: its record, made at its exit stop or, for a new program, at its EXEC stop."""
+
+import os
+from typing import Any, Callable, Dict, List, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, Record
+from ebpfless_arch.kernel import procfs, sockets
+from ebpfless_arch.tracer import decode, paths, readers, syscalls
+from ebpfless_arch.tracer.decode import Pending, now
+from ebpfless_arch.tracer.stops import Stop
+
+# Kept first when an environment is too long.
+_NOTED_VARIABLES = (b"LD_PRELOAD", b"LD_LIBRARY_PATH", b"PATH", b"HISTSIZE", b"HISTFILESIZE", b"GLIBC_TUNABLES")
+_NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
+_EPERM = -1
+_MAP_ANONYMOUS = 0x20
+_SOCKADDR_AT_MOST = 128
+_PORTS_AT_MOST = 4096
+
+
+def finish(stop: Stop, pending: Pending, retval: int) -> Record:
+    """The record of a call that is over (an exec: that failed)."""
+    if pending.row.event == "exec":
+        return _fail_exec(stop, pending, retval)
+    if pending.row.event == "open":
+        return _finish_open(stop, pending, retval)
+    complete = _AT_RESULT.get(pending.row.event)
+    if complete is not None:
+        complete(stop, pending, retval)
+    return _call(stop, pending, retval)
+
+
+def finish_killed(stop: Stop, pending: Pending) -> Record:
+    """The record of a signal by which a process killed itself: such a call has no exit stop."""
+    return _call(stop, pending, 0)
+
+
+def outcome(stop: Stop, pending: Pending, result: int) -> int:
+    """The result of a call: setfsuid and setfsgid return what was before, whether they did anything or not."""
+    for name, index in ((syscalls.FSUID, 4), (syscalls.FSGID, 5)):
+        if name in pending.values:
+            return 0 if _identity(stop.tid)[index] == pending.values[name] else _EPERM
+    return result
+
+
+def _call(stop: Stop, pending: Pending, retval: int) -> Record:
+    return (records.CALL, now(), stop.pid, stop.tid, retval, pending.row.event, pending.values)
+
+
+# --- files ----------------------------------------------------------------------
+
+def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
+    """The record of an open: where it succeeded, the file is what the new descriptor stands for."""
+    values = pending.values
+    how = values.get(syscalls.HOW)
+    flags, mode = how if how is not None else (values[syscalls.FLAGS], values.get(syscalls.MODE, 0))
+    if not flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
+        mode = 0
+    follow = not (flags & os.O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
+    status: paths.FileStatus = None
+    if retval >= 0:
+        path, status, error = paths.descriptor(stop, retval)
+        if not path.startswith(b"/"):
+            path, error = paths.locate(stop.tid, values, follow)
+    else:
+        path, error = paths.locate(stop.tid, values, follow)
+    return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"",
+            flags, mode, status, error)
+
+
+def _made(stop: Stop, pending: Pending, retval: int) -> None:
+    """A new directory."""
+    pending.values["file"] = tuple(decode.named_file(stop, pending))
+
+
+def _renamed(stop: Stop, pending: Pending, retval: int) -> None:
+    values = pending.values
+    values["destination"] = tuple(paths.find(stop, values.get(syscalls.NEW_DIRFD, paths.AT_FDCWD),
+                                             values[syscalls.NEW_PATH], False))
+
+
+def _linked(stop: Stop, pending: Pending, retval: int) -> None:
+    _renamed(stop, pending, retval)
+    values = pending.values
+    if "file" not in values:
+        target, link = values[syscalls.PATH], values["destination"][0]
+        values["file"] = tuple(paths.beside(stop, target, link) if target else paths.NOTHING)
+
+
+def _moved_into(stop: Stop, pending: Pending, retval: int) -> None:
+    """A new working directory."""
+    values = pending.values
+    values["file"] = tuple(paths.working_directory(stop) if retval >= 0 else decode.named_file(stop, pending))
+
+
+def _mounted(stop: Stop, pending: Pending, retval: int) -> None:
+    mount = paths.mount_of(stop.tid, pending.values["file"][0]) if retval >= 0 else None
+    pending.values["mount"] = tuple(mount) if mount is not None else None
+
+
+# --- identities -------------------------------------------------------------------
+
+def _changed_identity(stop: Stop, pending: Pending, retval: int) -> None:
+    """What the process is now, for as far as its first thread is concerned; what the thread is, that asked for it."""
+    values = pending.values
+    values["identity"] = None
+    if retval >= 0:
+        try:
+            values["identity"] = procfs.identity(stop.tid)
+        except (OSError, KeyError, ValueError):
+            pass
+    values["process_identity"] = values["identity"] if stop.tid == stop.pid else None
+
+
+# --- memory, sockets ----------------------------------------------------------------
+
+def _mapped(stop: Stop, pending: Pending, retval: int) -> None:
+    values = pending.values
+    anonymous = values[syscalls.FLAGS] & _MAP_ANONYMOUS
+    values["file"] = tuple(paths.NOTHING if anonymous else paths.descriptor(stop, values[syscalls.FD]))
+
+
+def _addressed(stop: Stop, pending: Pending, retval: int) -> None:
+    values = pending.values
+    values.update(sockets.parse(values.pop(syscalls.SOCKADDR)))
+    values["protocol"] = sockets.kind(stop.tid, values[syscalls.FD]).protocol
+
+
+def _accepted(stop: Stop, pending: Pending, retval: int) -> None:
+    """The peer's address, and the port at which it was accepted: the address is in the program's memory, if it asked
+    for it."""
+    values = pending.values
+    address, length = values.pop(syscalls.ADDRESS), values.pop(syscalls.LENGTH)
+    peer = b""
+    if retval >= 0 and address:
+        size = int.from_bytes(stop.read(length, 4), "little")
+        peer = stop.read(address, min(size, _SOCKADDR_AT_MOST))
+    values.update(sockets.parse(peer))
+    kind = sockets.kind(stop.tid, values[syscalls.FD])
+    values["family"] = values["family"] or kind.family
+    values["protocol"], values["peer_port"], values["port"] = kind.protocol, values["port"], 0
+    if kind.family in (sockets.AF_INET, sockets.AF_INET6):
+        _complete_ends(stop, values, retval)
+
+
+def _complete_ends(stop: Stop, values: Dict[str, Any], retval: int) -> None:
+    """What /proc tells of a TCP connection: its own end from the socket that listens, which is asked only once."""
+    listening = sockets.socket_inode(stop.tid, values[syscalls.FD])
+    ports = stop.machine.listening_ports
+    if retval >= 0 and not values["ip"]:
+        found = sockets.ends(stop.tid, sockets.socket_inode(stop.tid, retval))
+        if found is not None:
+            values["ip"], values["peer_port"] = found[1]
+    if listening not in ports:
+        found = sockets.ends(stop.tid, listening)
+        if len(ports) >= _PORTS_AT_MOST:
+            ports.clear()
+        ports[listening] = found[0].port if found is not None else 0
+    values["port"] = ports[listening]
+
+
+def _attached(stop: Stop, pending: Pending, retval: int) -> None:
+    pending.values["socket"] = tuple(sockets.kind(stop.tid, pending.values[syscalls.FD]))
+
+
+_AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
+    "mkdir": _made, "rename": _renamed, "link": _linked, "chdir": _moved_into, "mount": _mounted,
+    "setuid": _changed_identity, "setgid": _changed_identity, "capset": _changed_identity,
+    "mmap": _mapped, "bind": _addressed, "connect": _addressed, "accept": _accepted, "setsockopt": _attached,
+}
+
+
+# --- programs -----------------------------------------------------------------------
+
+def finish_exec(stop: Stop, pending: Pending) -> Record:
+    """The record of a new program, at its EXEC stop: the kernel's own view of it."""
+    values = pending.values
+    wanted, error = values[syscalls.OTHER]
+    tid = stop.tid
+    executable, status, _ = _executable(tid)
+    path, file, interpreter_path, interpreter = executable or wanted, status, b"", None
+    if executable and wanted and executable != wanted:
+        named = paths.status_in_view(tid, wanted)
+        if named is not None and status is not None and named[1:3] != status[1:3]:
+            path, file, interpreter_path, interpreter = wanted, named, executable, status
+    if not stop.machine.attributes:
+        file = interpreter = None
+    argv, argv_cut = values[syscalls.ARGV]
+    envp, envp_cut = _environment(tid)
+    told = procfs.stat(tid)
+    return (records.EXEC, now(), stop.pid, tid, 0, path, values[syscalls.PATH] or b"", argv, argv_cut, envp, envp_cut,
+            file, interpreter_path, interpreter, _identity(tid), told.comm, told.tty, told.start, _cgroup(tid))
+
+
+def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
+    """The record of an exec that did not happen."""
+    values = pending.values
+    path, error = values[syscalls.OTHER]
+    argv, argv_cut = values[syscalls.ARGV]
+    envp, envp_cut = readers.read_argv(stop, pending.call, values[syscalls.ENVP])
+    return (records.EXEC, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"", argv, argv_cut,
+            envp, envp_cut, paths.status_in_view(stop.tid, path) if path else None, b"", None, _NO_IDENTITY, b"", 0, 0, b"")
+
+
+def plain_exec(stop: Stop) -> Record:
+    """The record of an exec whose entry we did not see: all from /proc."""
+    executable, status, _ = _executable(stop.tid)
+    argv, argv_cut = readers.shorten(_split(procfs.read(stop.tid, "cmdline")), False)
+    envp, envp_cut = _environment(stop.tid)
+    told = procfs.stat(stop.tid)
+    return (records.EXEC, now(), stop.pid, stop.tid, 0, executable, executable, argv, argv_cut, envp, envp_cut,
+            status, b"", None, _identity(stop.tid), told.comm, told.tty, told.start, _cgroup(stop.tid))
+
+
+def _executable(tid: int) -> Tuple[bytes, paths.FileStatus, str]:
+    try:
+        return procfs.link(tid, "exe"), procfs.status_of(tid, "exe"), ""
+    except OSError as error:
+        # A setuid program hides this from a tracer without privileges.
+        return b"", None, paths.error_name(error)
+
+
+def _environment(tid: int) -> Tuple[Tuple[bytes, ...], bool]:
+    try:
+        words = _split(procfs.read(tid, "environ"))
+    except OSError:
+        return (), True
+    if len(words) > ARGUMENTS_AT_MOST:
+        words.sort(key=lambda word: not word.startswith(_NOTED_VARIABLES))
+    return readers.shorten(words, False)
+
+
+def _split(text: bytes) -> List[bytes]:
+    return text.split(b"\0")[:-1] if text else []
+
+
+def _identity(tid: int) -> Tuple[int, ...]:
+    try:
+        return procfs.identity(tid)
+    except (OSError, KeyError, ValueError):
+        return _NO_IDENTITY
+
+
+def _cgroup(tid: int) -> bytes:
+    try:
+        return procfs.read(tid, "cgroup", 8192)
+    except OSError:
+        return b""
