@@ -10,9 +10,10 @@ import pytest
 from ebpfless_arch.events import flags, json_form, records, text_form
 from ebpfless_arch.events.arguments import flag_names, option_values
 from ebpfless_arch.events.containers import Containers, container_id
+from ebpfless_arch.events.making import make_file
 from ebpfless_arch.events.model import (CORE_DUMPED, UNSET_ID, Credentials, Event, ExecEvent, ExitEvent, File,
                                         OpenEvent, Process)
-from ebpfless_arch.events.processes import Processes, make_file, outer_lineage
+from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.users import Users
 
 HEX64 = "0123456789abcdef" * 4

@@ -7,7 +7,10 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
+from call_samples import FULL, bare, call_record
+from ebpfless_arch.events import records
 from ebpfless_arch.events.model import EXITED, SIGNALED, Event, ExecEvent, ExitEvent, File, OpenEvent, Process
+from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.cases import Facts, facts_table
 from ebpfless_arch.rules.compile import Compiler
@@ -124,9 +127,16 @@ def test_every_available_field_evaluates_without_raising() -> None:
     events: Dict[str, List[Event]] = {
         "exec": [exec_event(), exec_event(Process(USERS, 0, 0))], "open": [open_event(), open_event("", 0, -13)],
         "exit": [ExitEvent(NOW, lineage(), EXITED, 0), ExitEvent(NOW, Process(USERS, 0, 0), EXITED, 0)]}
-    anchor = {"exec": "exec.pid >= 0", "open": "open.retval > -99", "exit": "exit.code >= 0"}
+    anchor = {"exec": "exec.pid >= 0", "open": "open.retval > -99", "exit": "exit.code >= 0",
+              "setuid": "setuid.uid >= 0", "setgid": "setgid.gid >= 0", "capset": "capset.cap_permitted >= 0"}
+    for name in FULL:
+        anchor.setdefault(name, name + ".retval > -99")
+        makers = [Processes(USERS), Processes(USERS)]
+        makers[1].apply((records.FORK, 1, 100, 100, 0))
+        events[name] = [maker.apply(call_record(name, values, retval)) for maker in makers
+                        for values, retval in ((FULL[name], 0), (bare(name), -13))]
     tests = {"bool": "{} == true", "int": "{} > 1", "string": '{} == "/a"', "bool[]": "{} == true", "int[]": "{} > 1",
-             "string[]": '{} in ["/a", "/b"]'}
+             "ip": "{} == 10.0.0.0/8", "string[]": '{} in ["/a", "/b"]'}
     count = 0
     for field in TABLE.fields.values():
         if field.unavailable:
@@ -227,11 +237,11 @@ def test_what_the_parser_accepts_python_compiles(unit: str) -> None:
 
 
 def test_fields_of_events_to_come_are_typed_and_named() -> None:
-    compiled = Compiler(TABLE).compile('unlink.file.path == "/x" && process.file.in_upper_layer')
-    assert compiled.checked.event_type == "unlink"
-    assert compiled.checked.unavailable == ("event unlink: this event is not traced yet",
+    compiled = Compiler(TABLE).compile('dns.question.name == "x" && process.file.in_upper_layer')
+    assert compiled.checked.event_type == "dns"
+    assert compiled.checked.unavailable == ("event dns: this event is not traced yet",
                                             "field process.file.in_upper_layer: mount information is not collected yet")
-    assert refused('unlink.file.path == 3').reason == "type_mismatch"
+    assert refused('dns.question.name == 3').reason == "type_mismatch"
 
 
 class Seen(Variables):

@@ -1,4 +1,4 @@
-"""Policy files: YAML where it can be read, directories, whole policies that give way, entries of the wrong shape, size."""
+"""Policy files: YAML where it can be read, directories, policies that give way, entries of the wrong shape, size."""
 
 import importlib.util
 import json
@@ -48,8 +48,9 @@ def test_without_pyyaml_the_error_says_how_to_convert(tmp_path: Path, ending: st
     text = str(caught.value)
     assert text.startswith(str(path)) and "\n" not in text and "no PyYAML" in text
     # A stand-in for PyYAML on the path: what is proposed is a command that a shell can run.
-    (tmp_path / "yaml.py").write_text("import datetime\n\ndef safe_load(file):\n    return {'rules': [{'id': 'y', "
-                                      "'expression': 'open.flags == 0', 'x': datetime.date.min}], 'n': len(file.read())}\n")
+    (tmp_path / "yaml.py").write_text(
+        "import datetime\n\ndef safe_load(file):\n    return {'n': len(file.read()), 'day': datetime.date.min, "
+        "'rules': [{'id': 'y', 'expression': 'open.flags == 0'}]}\n")
     command = text.split("convert the file: ")[1].replace("python3", sys.executable)
     subprocess.check_call(command, shell=True, env=dict(os.environ, PYTHONPATH=str(tmp_path)))
     assert names(load_policies([str(tmp_path / "it's mine.json")])) == ["y"]
@@ -142,15 +143,17 @@ def test_a_policy_can_replace_another(tmp_path: Path) -> None:
 def test_override_of_all_takes_everything_but_the_expression_of_a_default_rule(tmp_path: Path) -> None:
     put(tmp_path, "default.json", rule("x", "open.flags == 0", tags={"a": "1"}))
     put(tmp_path, "first.json", rule("y", "open.flags == 0"))
-    change: Dict[str, Any] = dict(combine="override", override_options={"fields": ["all"]}, tags={"b": "2"}, every="1h",
-                                  actions=[{"log": {"level": "info"}}], silent=True)
+    change: Dict[str, Any] = dict(
+        combine="override", override_options={"fields": ["all"]}, tags={"b": "2"}, every="1h",
+        actions=[{"log": {"level": "info"}}], silent=True)
     put(tmp_path, "second.json", dict(change, id="x", expression="open.flags == 1"), dict(change, id="y"))
     loaded = load_policies([str(tmp_path)])
     changed, kept = loaded.rules
     assert (changed.id, changed.expression, changed.tags, changed.silent) == ("x", "open.flags == 0", {"b": "2"}, True)
     assert changed.limiter.burst == 1 and [action.kind for action in changed.actions] == ["log"]
     assert (kept.id, kept.tags, kept.silent) == ("y", {}, False)
-    assert ["override of all is for rules of a default policy" in problem.message for problem in loaded.problems] == [True]
+    problem, = loaded.problems
+    assert problem.rule_id == "y" and "override of all is for rules of a default policy" in problem.message
 
 
 def test_override_of_single_keys(tmp_path: Path) -> None:
@@ -212,11 +215,12 @@ def test_null_is_the_same_as_nothing(tmp_path: Path) -> None:
 # Size
 
 def big_rule(number: int) -> Dict[str, Any]:
-    texts = (f'open.file.path == "/etc/f{number}" && open.flags & O_WRONLY > 0 && process.file.name not in ["a{number}", "b"]',
+    texts = (f'open.file.path == "/etc/f{number}" && open.flags & O_WRONLY > 0 && process.file.name != "a{number}"',
              f'exec.file.path in ["/bin/x{number}", ~"/usr/lib/{number}/**"] && process.args =~ "*-{number}*"',
              f'exec.file.name == "p{number}" && process.ancestors.file.name in ["sshd", "c{number}"] && exec.uid == 0',
              f'unlink.file.path == "/var/log/{number}" && process.file.path != "/usr/bin/y{number}"')
-    return rule(f"rule_{number}", texts[number % 4], setting(f"v{number % 50}", field="process.pid", append=True, ttl="1h"),
+    pids = setting(f"v{number % 50}", field="process.pid", append=True, ttl="1h")
+    return rule(f"rule_{number}", texts[number % 4], pids,
                 description="A rule among many others, as a site may have them")
 
 

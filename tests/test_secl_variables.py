@@ -88,10 +88,10 @@ def in_list(agent: Agent, *names: str, **where: Any) -> List[str]:
 
 def collecting(folder: Path, *names: str, **keys: Any) -> Agent:
     """A list variable that takes in the names of files below /set, and a rule for each name that looks for it."""
+    variable = f"{keys['scope']}.v" if "scope" in keys else "v"
+    looks = [rule("in_" + name, f'open.file.path == "/look/{name}" && "{name}" in ${{{variable}}}') for name in names]
     return Agent(load(folder, rule("setter", 'open.file.path == ~"/set/*"',
-                                   setting("v", field="open.file.name", append=True, **keys)),
-                      *[rule("in_" + name, f'open.file.path == "/look/{name}" && "{name}" in '
-                                           f'${{{keys["scope"] + "." if "scope" in keys else ""}v}}') for name in names]))
+                                   setting("v", field="open.file.name", append=True, **keys)), *looks))
 
 
 def test_elements_of_lists_end_one_by_one_and_are_renewed(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_a_list_holds_a_hundred_unless_told_otherwise(tmp_path: Path) -> None:
 
 def test_setting_a_list_without_append_replaces_it(tmp_path: Path) -> None:
     agent = Agent(load(tmp_path, rule("add", 'open.file.path == "/add"', setting("v", value="x", append=True)),
-                       setter(setting("v", value=["a", "b"])), rule("look", 'open.file.path == "/look" && ${v.length} == 2 '
-                                                                            '&& "${v}" == "a,b"')))
+                       setter(setting("v", value=["a", "b"])),
+                       rule("look", 'open.file.path == "/look" && ${v.length} == 2 && "${v}" == "a,b"')))
     agent.tell(opened("/add"))
     agent.tell(opened("/set"))
     assert agent.tell(opened("/look")) == ["look"]

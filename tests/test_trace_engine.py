@@ -20,9 +20,9 @@ def successful_execs(events: List[Event]) -> List[Event]:
 
 
 def life_of(events: List[Event], pid: int) -> List[str]:
-    """The names of a process's events without its opens."""
+    """Beginning, programs and end of a process, by the names of their events."""
     return [event["evt"]["name"] for event in events
-            if event["process"]["pid"] == pid and event["evt"]["name"] != "open"]
+            if event["process"]["pid"] == pid and event["evt"]["name"] in ("fork", "exec", "exit")]
 
 
 def check_spawns(compile_c: Compiler) -> None:

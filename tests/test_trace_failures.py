@@ -131,6 +131,6 @@ def test_every_detection_is_a_line_also_for_processes_that_outlive_the_command(t
 def test_the_trace_of_a_command_that_does_nothing(tmp_path: Path) -> None:
     result = run_traced(["true"])
     names = [event["evt"]["name"] for event in result.events]
-    assert (result.status, names[0], names[-1], set(names[1:-1])) == (0, "exec", "exit", {"open"})
+    assert (result.status, names[0], names[-1], set(names[1:-1])) == (0, "exec", "exit", {"open", "mmap"})
     sequence = [event["evt"]["variables"]["sequence"] for event in result.events]
     assert sequence == list(range(1, len(sequence) + 1))

@@ -8,6 +8,7 @@ import os
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch import __version__
+from ebpfless_arch.agent.ending import Ender
 from ebpfless_arch.agent.options import TraceOptions, UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
@@ -19,14 +20,15 @@ from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.actions import Action, Hands, run_actions
+from ebpfless_arch.rules.actions import Action, Hands, Kill, run_actions
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
+from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
 
 DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules", "default.json")
 
 # What a traced program does that only --events asks for.
-ALL_EVENTS = frozenset(["open"])
+ALL_EVENTS = syscalls.EVENTS
 
 _LIMITED_NAMED = 10
 
@@ -38,6 +40,8 @@ class Agent(Receiver):
         self._rules = rules
         self._hands = Hands(self._log, self._perform)
         self._not_performed: Set[str] = set()
+        self._performed: List[Dict[str, Any]] = []
+        self._ender = Ender(processes, [os.getpid()])
         self._processes = processes
         self._outputs = outputs
         self._events = events
@@ -61,28 +65,31 @@ class Agent(Receiver):
     def _tell(self, event: Event) -> None:
         self._sequence += 1
         if self._events or event.type == "blind_spot":
-            self._write(event, None)
+            self._write(event, None, [])
         # All rules are evaluated before any action runs: they read variables as they were before the event.
         for rule in self._rules.evaluate(event):
             self.detections += 1
+            self._performed = []
             run_actions(rule, event, self._hands)
             if not rule.silent and rule.limiter.allows(event):
-                self._write(event, rule)
+                self._write(event, rule, self._performed)
 
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
-        """What the action `log` asks for; debug is for --verbose, which we do not know here."""
+        """What the action `log` asks for; lines of the level debug are left out."""
         if level != "debug":
             complain("%s: rule %s: %s" % (level, rule.id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
         """The actions `kill` and `deny`."""
-        if action.kind not in self._not_performed:
+        if isinstance(action, Kill):
+            self._performed.append(self._ender.kill(action, event))
+        elif action.kind not in self._not_performed:
             self._not_performed.add(action.kind)
             complain("rule %s: the action %s is not there yet" % (rule.id, action.kind))
 
-    def _write(self, event: Event, rule: Optional[Rule]) -> None:
+    def _write(self, event: Event, rule: Optional[Rule], performed: List[Dict[str, Any]]) -> None:
         for output in self._outputs:
-            self._attempt(output, lambda: output.write(event, rule, self._sequence))
+            self._attempt(output, lambda: output.write(event, rule, self._sequence, performed))
 
     def _attempt(self, output: Output, action: Callable[[], None]) -> None:
         """A full disk or a closed stream costs lines, which are counted, and never the program."""

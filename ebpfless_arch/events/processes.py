@@ -1,37 +1,20 @@
 """The model of processes: records of the tracer in, events with their process out."""
 
 import os
+from collections import OrderedDict
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.containers import Containers
-from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, File, ForkEvent,
-                                        OpenEvent, Process)
+from ebpfless_arch.events.making import CallMaker, make_file
+from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, ForkEvent, OpenEvent,
+                                        Process)
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel import procfs
-from ebpfless_arch.kernel.procfs import FileStatus
 
-_DELETED = " (deleted)"
-_MEMORY_FILE = "/memfd:"
 _LINEAGE_AT_MOST = 128
-
-
-def make_file(users: Users, path: bytes, status: Optional[FileStatus]) -> File:
-    """A file from its path as /proc shows it and its attributes, if they are known."""
-    text = os.fsdecode(path)
-    deleted = text.endswith(_DELETED) and (status is None or status[3] == 0)
-    if deleted:
-        text = text[:-len(_DELETED)]
-    if deleted and text.startswith(_MEMORY_FILE):
-        file = File(users, "", text[1:])
-    else:
-        file = File(users, text)
-    file.deleted = deleted
-    if status is not None:
-        (file.mode, file.inode, file.device, _, file.uid, file.gid, file.size,
-         file.modification_time, file.change_time) = status
-    return file
+_ENDED_KEPT = 256
 
 
 class Processes:
@@ -46,16 +29,27 @@ class Processes:
         self._outer = outer
         self._containers = Containers()
         self._live: Dict[int, Process] = {}
+        self._ended: "OrderedDict[int, Process]" = OrderedDict()
+        self._change: Optional[Tuple[Process, Credentials]] = None
+        self._calls = CallMaker(users, self._target)
         self._makers: Dict[int, Callable[[Record], Event]] = {
             records.FORK: self._fork,
             records.EXEC: self._exec,
             records.OPEN: self._open,
+            records.CALL: self._call,
             records.EXIT: self._exit,
             records.BLIND: self._blind_spot,
         }
 
     def apply(self, record: Record) -> Event:
-        """Bring the model up to date and return the event that the record stands for."""
+        """Bring the model up to date and return the event that the record stands for.
+
+        A new identity is the exception: its event shows the process as it was, so the model changes with the
+        next record.
+        """
+        if self._change is not None:
+            self._take_effect(*self._change)
+            self._change = None
         return self._makers[record[0]](record)
 
     def __len__(self) -> int:
@@ -74,6 +68,18 @@ class Processes:
         if found is None:
             found = self._live[pid] = snapshot(self._users, pid, self._containers)
         return found
+
+    def _target(self, pid: int) -> Process:
+        """The record of any process: a live one, one that has just ended, one that is not ours, or an empty one."""
+        found = self._live.get(pid) or self._ended.get(pid)
+        if found is None and pid > 0:
+            found = outer_lineage(self._users, pid)
+        return found or Process(self._users, max(pid, 0), 0)
+
+    def _take_effect(self, process: Process, credentials: Credentials) -> None:
+        process.credentials = credentials
+        for record in self._live.values():
+            record.memo = None  # what was written of its descendants shows it as well
 
     def _fork(self, record: Record) -> Event:
         _, time, pid, _, ppid = record
@@ -123,9 +129,20 @@ class Processes:
             file.deleted = False  # it never had a name to lose
         return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, os.fsdecode(argument))
 
+    def _call(self, record: Record) -> Event:
+        pid, values = record[2], record[6]
+        process = self._get(pid)
+        identity = values.get("process_identity")
+        if identity is not None:
+            self._change = process, Credentials(*identity)
+        return self._calls.make(record, process)
+
     def _exit(self, record: Record) -> Event:
         _, time, pid, _, cause, code = record
         process = self._live.pop(pid, None) or Process(self._users, pid, 0)
+        self._ended[pid] = process
+        if len(self._ended) > _ENDED_KEPT:
+            self._ended.popitem(last=False)
         process.exit_time = time
         process.memo = None
         return ExitEvent(time, process, cause, code)

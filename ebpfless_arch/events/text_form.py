@@ -3,24 +3,13 @@
 import time
 from typing import Callable, Dict, List
 
-from ebpfless_arch.events import flags, json_form
-from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, File, OpenEvent, Process
+from ebpfless_arch.events import flags, json_form, text_calls
+from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process
+from ebpfless_arch.events.text_parts import file_text, printable, who
+
+__all__ = ["clock", "headline", "lineage", "printable", "who"]
 
 _ARGUMENTS_SHOWN = 200
-
-
-def printable(text: str) -> str:
-    """The text with control characters, line breaks and bytes that are not UTF-8 as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
-
-
-def _escape(letter: str) -> str:
-    code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:
-        return "\\x%02x" % (code - 0xDC00)
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 def clock(nanoseconds: int) -> str:
@@ -28,11 +17,6 @@ def clock(nanoseconds: int) -> str:
     moment = time.localtime(nanoseconds // 10 ** 9)
     return "%s.%03d%s" % (time.strftime("%Y-%m-%dT%H:%M:%S", moment), nanoseconds // 10 ** 6 % 1000,
                           time.strftime("%z", moment))
-
-
-def who(process: Process) -> str:
-    """name[pid] of a process."""
-    return "%s[%d]" % (printable(process.comm or process.file.name or "?"), process.pid)
 
 
 def lineage(process: Process) -> str:
@@ -46,25 +30,20 @@ def lineage(process: Process) -> str:
     return " < ".join(names)
 
 
-def _file(file: File) -> str:
-    name = printable(file.path or file.name or "(unreadable path: %s)" % file.error)
-    return name + " (deleted)" if file.deleted else name
-
-
 def _exec_text(event: Event) -> str:
     assert isinstance(event, ExecEvent)
     process = event.process
     line = printable(process.args)
     if len(line) > _ARGUMENTS_SHOWN:
         line = line[:_ARGUMENTS_SHOWN] + "..."
-    script = " by " + _file(process.interpreter) if process.interpreter.name else ""
-    return "executed %s%s%s" % (_file(process.file), " " + line if line else "", script)
+    script = " by " + file_text(process.interpreter) if process.interpreter.name else ""
+    return "executed %s%s%s" % (file_text(process.file), " " + line if line else "", script)
 
 
 def _open_text(event: Event) -> str:
     assert isinstance(event, OpenEvent)
     names = "|".join(flags.open_flag_names(event.flags))
-    return "opened %s (%s)" % (_file(event.file), names)
+    return "opened %s (%s)" % (file_text(event.file), names)
 
 
 def _exit_text(event: Event) -> str:
@@ -87,6 +66,7 @@ def _blind_spot_text(event: Event) -> str:
 _TEXTS: Dict[str, Callable[[Event], str]] = {
     "exec": _exec_text, "open": _open_text, "exit": _exit_text, "fork": _fork_text, "blind_spot": _blind_spot_text,
 }
+_TEXTS.update(text_calls.TEXTS)
 
 
 def headline(event: Event) -> str:

@@ -7,7 +7,7 @@ does not raise. A rule with a register is a loop over the records.
 """
 
 import uuid
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.rules import grammar
 from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address

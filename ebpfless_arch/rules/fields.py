@@ -176,7 +176,8 @@ class _Event(NamedTuple):
 
     families: words PREFIX=FAMILY or PREFIX=FAMILY@ACCESS; FAMILY is file,
     process, metadata, flows or lineage (a process with parent and ancestors).
-    own: words NAME:KIND, NAME:KIND@ACCESS or either with !FLAG... before @.
+    own: words NAME:KIND, NAME:KIND@ACCESS or either with !FLAG... before @; NAME:KIND?WHY for a field that
+    cannot be read, with a name of _UNREAD.
     why: the reason when no field of the event can be read.
     """
 
@@ -188,61 +189,93 @@ class _Event(NamedTuple):
 
 _SEEN = ""
 
+_UNREAD = {
+    "names": "host names are known from DNS answers only, which are not read yet",
+    "listing": "filters are not disassembled yet",
+    "tag": "only the kernel knows the tag of a program",
+}
+
 _EVENTS = (
     _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path", _SEEN),
     _Event("exit", "exit=process@e.process", "cause:int@e.cause code:int@e.code", _SEEN),
     _Event("open", "open.file=file@e.file",
            "flags:int@e.flags file.destination.mode:int@e.mode retval:int@e.retval syscall.flags:int@e.flags "
            "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
-    _Event("unlink", "unlink.file=file",
-           "flags:int retval:int syscall.dirfd:int syscall.flags:int syscall.path:string"),
-    _Event("rmdir", "rmdir.file=file", "retval:int syscall.path:string"),
-    _Event("rename", "rename.file=file rename.file.destination=file",
-           "retval:int syscall.path:string syscall.destination.path:string!path"),
-    _Event("mkdir", "mkdir.file=file",
-           "file.destination.mode:int file.destination.rights:int retval:int syscall.mode:int syscall.path:string"),
-    _Event("utimes", "utimes.file=file", "retval:int syscall.path:string"),
-    _Event("link", "link.file=file link.file.destination=file",
-           "retval:int syscall.path:string syscall.destination.path:string!path"),
-    _Event("chmod", "chmod.file=file",
-           "file.destination.mode:int file.destination.rights:int retval:int syscall.mode:int syscall.path:string"),
-    _Event("chown", "chown.file=file",
-           "file.destination.gid:int file.destination.group:string file.destination.uid:int "
-           "file.destination.user:string retval:int syscall.gid:int syscall.path:string syscall.uid:int"),
-    _Event("chdir", "chdir.file=file", "retval:int syscall.path:string"),
+    _Event("unlink", "unlink.file=file@e.file",
+           "flags:int@e.flags retval:int@e.retval syscall.dirfd:int@e.dirfd syscall.flags:int@e.flags "
+           "syscall.path:string@e.syscall_path", _SEEN),
+    _Event("rmdir", "rmdir.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
+    _Event("rename", "rename.file=file@e.file rename.file.destination=file@e.destination",
+           "retval:int@e.retval syscall.path:string@e.syscall_path "
+           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN),
+    _Event("mkdir", "mkdir.file=file@e.file",
+           "file.destination.mode:int@e.mode file.destination.rights:int@e.mode&0o7777 retval:int@e.retval "
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
+    _Event("utimes", "utimes.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
+    _Event("link", "link.file=file@e.file link.file.destination=file@e.destination",
+           "retval:int@e.retval syscall.path:string@e.syscall_path "
+           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN),
+    _Event("chmod", "chmod.file=file@e.file",
+           "file.destination.mode:int@e.mode file.destination.rights:int@e.mode&0o7777 retval:int@e.retval "
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
+    _Event("chown", "chown.file=file@e.file",
+           "file.destination.gid:int@e.gid file.destination.group:string@e.group(e.gid) "
+           "file.destination.uid:int@e.uid file.destination.user:string@e.user(e.uid) retval:int@e.retval "
+           "syscall.gid:int@e.gid syscall.path:string@e.syscall_path syscall.uid:int@e.uid", _SEEN),
+    _Event("chdir", "chdir.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
     _Event("mount", "",
-           "detached:bool fs_type:string mountpoint.path:string!path retval:int root.path:string!path "
-           "source.path:string!path syscall.fs_type:string syscall.mountpoint.path:string!path "
-           "syscall.source.path:string!path visible:bool"),
-    _Event("setuid", "", "euid:int euser:string fsuid:int fsuser:string uid:int user:string"),
-    _Event("setgid", "", "egid:int egroup:string fsgid:int fsgroup:string gid:int group:string"),
-    _Event("capset", "", "cap_effective:int cap_permitted:int"),
-    _Event("load_module", "load_module.file=file",
-           "args:string args_truncated:bool argv:string[] loaded_from_memory:bool name:string retval:int"),
-    _Event("unload_module", "", "name:string retval:int"),
-    _Event("connect", "", "addr.family:int addr.hostname:string[] addr.ip:ip addr.is_public:bool addr.port:int "
-                          "protocol:int retval:int"),
-    _Event("accept", "", "addr.family:int addr.hostname:string[] addr.ip:ip addr.is_public:bool addr.port:int "
-                         "retval:int"),
-    _Event("bind", "", "addr.family:int addr.ip:ip addr.is_public:bool addr.port:int protocol:int retval:int"),
+           "detached:bool@False fs_type:string@e.fs_type mountpoint.path:string!path@e.file.path retval:int@e.retval "
+           "root.path:string!path@e.root source.path:string!path@e.source syscall.fs_type:string@e.syscall_fs_type "
+           "syscall.mountpoint.path:string!path@e.syscall_path syscall.source.path:string!path@e.syscall_source "
+           "visible:bool@e.visible", _SEEN),
+    _Event("setuid", "",
+           "euid:int@e.after.euid euser:string@e.user(e.after.euid) fsuid:int@e.after.fsuid "
+           "fsuser:string@e.user(e.after.fsuid) uid:int@e.after.uid user:string@e.user(e.after.uid)", _SEEN),
+    _Event("setgid", "",
+           "egid:int@e.after.egid egroup:string@e.group(e.after.egid) fsgid:int@e.after.fsgid "
+           "fsgroup:string@e.group(e.after.fsgid) gid:int@e.after.gid group:string@e.group(e.after.gid)", _SEEN),
+    _Event("capset", "", "cap_effective:int@e.after.cap_effective cap_permitted:int@e.after.cap_permitted", _SEEN),
+    _Event("load_module", "load_module.file=file@e.file",
+           "args:string@e.args args_truncated:bool@e.truncated argv:string[]@e.argv "
+           "loaded_from_memory:bool@e.from_memory name:string@e.name retval:int@e.retval", _SEEN),
+    _Event("unload_module", "", "name:string@e.name retval:int@e.retval", _SEEN),
+    _Event("connect", "",
+           "addr.family:int@e.family addr.hostname:string[]?names addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
+           "addr.port:int@e.port protocol:int@e.protocol retval:int@e.retval", _SEEN),
+    _Event("accept", "",
+           "addr.family:int@e.family addr.hostname:string[]?names addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
+           "addr.port:int@e.port retval:int@e.retval", _SEEN),
+    _Event("bind", "",
+           "addr.family:int@e.family addr.ip:ip@e.ip addr.is_public:bool@e.is_public addr.port:int@e.port "
+           "protocol:int@e.protocol retval:int@e.retval", _SEEN),
     _Event("setsockopt", "",
-           "filter_hash:string filter_instructions:string filter_len:int is_filter_truncated:bool level:int "
-           "optname:int retval:int socket_family:int socket_protocol:int socket_type:int used_immediates:int[]"),
-    _Event("setrlimit", "setrlimit.target=lineage", "resource:int retval:int rlim_cur:int rlim_max:int"),
-    _Event("prctl", "", "is_name_truncated:bool new_name:string option:int retval:int"),
-    _Event("ptrace", "ptrace.tracee=lineage", "request:int retval:int"),
-    _Event("signal", "signal.target=lineage", "pid:int retval:int type:int"),
-    _Event("mmap", "mmap.file=file", "flags:int protection:int retval:int"),
-    _Event("mprotect", "", "req_protection:int retval:int vm_protection:int"),
+           "filter_hash:string@e.filter_hash filter_instructions:string?listing filter_len:int@len(e.instructions) "
+           "is_filter_truncated:bool@False level:int@e.level optname:int@e.option retval:int@e.retval "
+           "socket_family:int@e.family socket_protocol:int@e.protocol socket_type:int@e.socket_type "
+           "used_immediates:int[]@e.immediates", _SEEN),
+    _Event("setrlimit", "setrlimit.target=lineage@e.target",
+           "resource:int@e.resource retval:int@e.retval rlim_cur:int@e.current rlim_max:int@e.maximum", _SEEN),
+    _Event("prctl", "",
+           "is_name_truncated:bool@e.truncated new_name:string@e.new_name option:int@e.option retval:int@e.retval",
+           _SEEN),
+    _Event("ptrace", "ptrace.tracee=lineage@e.target", "request:int@e.request retval:int@e.retval", _SEEN),
+    _Event("signal", "signal.target=lineage@e.target", "pid:int@e.pid retval:int@e.retval type:int@e.signal", _SEEN),
+    _Event("mmap", "mmap.file=file@e.file", "flags:int@e.flags protection:int@e.protection retval:int@e.retval", _SEEN),
+    _Event("mprotect", "",
+           "req_protection:int@e.protection retval:int@e.retval vm_protection:int@e.present", _SEEN),
     _Event("splice", "splice.file=file", "pipe_entry_flag:int pipe_exit_flag:int retval:int"),
-    _Event("setxattr", "setxattr.file=file",
-           "file.destination.name:string file.destination.namespace:string retval:int"),
-    _Event("removexattr", "removexattr.file=file",
-           "file.destination.name:string file.destination.namespace:string retval:int"),
+    _Event("setxattr", "setxattr.file=file@e.file",
+           "file.destination.name:string@e.attribute file.destination.namespace:string@e.namespace retval:int@e.retval",
+           _SEEN),
+    _Event("removexattr", "removexattr.file=file@e.file",
+           "file.destination.name:string@e.attribute file.destination.namespace:string@e.namespace retval:int@e.retval",
+           _SEEN),
     _Event("dns", "", "id:int question.class:int question.count:int question.length:int question.name:string!folded "
                       "question.name.length:int question.type:int response.code:int"),
-    _Event("bpf", "", "cmd:int map.name:string!short map.type:int prog.attach_type:int prog.helpers:int[] "
-                      "prog.name:string!short prog.tag:string prog.type:int retval:int"),
+    _Event("bpf", "",
+           "cmd:int@e.command map.name:string!short@e.map_name map.type:int@e.map_type "
+           "prog.attach_type:int@e.attach_type prog.helpers:int[]@e.helpers prog.name:string!short@e.program_name "
+           "prog.tag:string?tag prog.type:int@e.program_type retval:int@e.retval", _SEEN),
     _Event("selinux", "", "bool.name:string bool.state:string bool_commit.state:bool enforce.status:string"),
     _Event("sysctl", "", "action:int file_position:int name:string name_truncated:bool old_value:string "
                          "old_value_truncated:bool value:string value_truncated:bool"),
@@ -295,9 +328,11 @@ def _expand(event: _Event) -> Iterator[Field]:
         yield from _family(event, place, family, access)
     for word in event.own.split():
         name, _, access = word.partition("@")
+        name, _, unread = name.partition("?")
         name, _, flags = name.partition("!")
         name, _, kind = name.partition(":")
-        yield Field(prefix + name, kind, event.name, access, frozenset(flags.split()), _reason(event))
+        yield Field(prefix + name, kind, event.name, access, frozenset(flags.split()),
+                    _reason(event) or (_UNREAD[unread] if unread else ""))
 
 
 def _reason(event: _Event) -> str:
@@ -308,9 +343,10 @@ def _family(event: _Event, place: str, family: str, access: str) -> Iterator[Fie
     if family == "lineage":
         yield from _process(event, place, access)
         yield from _process(event, place + ".parent", access and f"({access}.parent or NOBODY)")
-        yield from _array(event, place + ".ancestors", list(_process(event, "", "{}")))
+        many = access + ".ancestors" if access else "()"
+        yield from _array(event, place + ".ancestors", list(_process(event, "", "{}")), many)
     elif family == "flows":
-        yield from _array(event, place, list(_records(event, "", _FLOW, "")))
+        yield from _array(event, place, list(_records(event, "", _FLOW, "")), "()")
     elif family == "process":
         yield from _process(event, place, access)
     else:
@@ -336,9 +372,8 @@ def _records(event: _Event, place: str, rows: Tuple[_Row, ...], access: str) -> 
                     _reason(event) or row.why)
 
 
-def _array(event: _Event, place: str, members: List[Field]) -> Iterator[Field]:
-    """Fields of the records of an iterable, as arrays and for use with a register."""
-    many = _iterable_access(event, place)
+def _array(event: _Event, place: str, members: List[Field], many: str) -> Iterator[Field]:
+    """Fields of the records of an iterable, as arrays and for use with a register; `many` is the access to them."""
     yield Field(place + ".length", "int", event.name, f"len({many})", frozenset(), _reason(event))
     for field in members:
         element = field.access
@@ -347,10 +382,6 @@ def _array(event: _Event, place: str, members: List[Field]) -> Iterator[Field]:
         kind = field.kind if field.kind.endswith("[]") else field.kind + "[]"
         yield Field(f"{place}.{field.name}", kind, event.name, source, field.flags, field.unavailable,
                     place, element, field.kind)
-
-
-def _iterable_access(event: _Event, place: str) -> str:
-    return "e.process.ancestors" if place == "process.ancestors" else "()"
 
 
 _ITERABLES = ("process.ancestors", "ptrace.tracee.ancestors", "signal.target.ancestors", "setrlimit.target.ancestors",

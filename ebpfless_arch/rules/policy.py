@@ -5,9 +5,9 @@ needs what this agent cannot see, or that is meant for another host or agent,
 is set aside with the reason. Only a file that cannot be read at all raises.
 """
 
-import errno
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
+from ebpfless_arch.events.interest import counts
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.actions import Action, ActionError, Idle, Plan, Site, build_action, in_order, plan_action
 from ebpfless_arch.rules.compile import Compiled, Compiler, Test
@@ -31,7 +31,6 @@ from ebpfless_arch.rules.variables import Definition
 
 # The release of the published agent whose rules we follow; `agent_version` refers to it.
 AGENT_VERSION = (7, 80, 0)
-_REFUSED = (-errno.EACCES, -errno.EPERM)
 
 
 class Problem(NamedTuple):
@@ -121,9 +120,9 @@ class RuleSet:
         return frozenset(self._by_type)
 
     def evaluate(self, event: Event) -> List[Rule]:
-        """The rules that match. Calls that failed count only when they were refused (EACCES, EPERM)."""
+        """The rules that match. Of calls that failed some count only: the refused ones, and what `counts` tells."""
         rules = self._by_type.get(event.type)
-        if rules is None or (event.retval < 0 and event.retval not in _REFUSED):
+        if rules is None or not counts(event.type, event.retval):
             return []
         return [rule for rule in rules if rule.test(event)]
 

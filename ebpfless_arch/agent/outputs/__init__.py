@@ -1,7 +1,7 @@
 """Where events and detections go: one receiver a file, all with the protocol of `Output`."""
 
 import os
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.policy import Rule
@@ -10,12 +10,13 @@ _FLUSH_BYTES = 1 << 16
 
 
 class Output:
-    """Takes events. `rule` is None for an event told for its own sake, else the rule that it matches.
+    """Takes events. `rule` is None for an event told for its own sake, else the rule that it matches;
+    `performed` tells what its actions did to processes (see agent/ending.py).
 
     Errors while writing are OSError; whoever calls decides what becomes of them.
     """
 
-    def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
+    def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Take one event."""
         raise NotImplementedError
 

@@ -17,12 +17,14 @@ class JsonLines(Output):
         self._agent = agent
         self._variables = variables
 
-    def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
+    def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Append one line."""
         if rule is None:
             line = event_text(event, headline(event), self._agent, sequence, None, self._variables(event))
         else:
             agent = dict(self._agent, **about(rule))
+            if performed:
+                agent["rule_actions"] = performed
             line = event_text(event, rule.description or headline(event), agent, sequence, rule_tags(rule),
                               self._variables(event))
         self._file.add(line)

@@ -1,6 +1,6 @@
 """Text for people: one line per event or detection."""
 
-from typing import Optional
+from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import LineFile, Output
 from ebpfless_arch.events.model import Event
@@ -18,7 +18,7 @@ class Text(Output):
         self._file = file
         self._colours = colours
 
-    def write(self, event: Event, rule: Optional[Rule], sequence: int) -> None:
+    def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Append one line: time, severity, rule, what happened, ATT&CK tags, process and ancestors."""
         parts = [clock(event.time), "%-8s" % event.type.upper() if rule is None else self._mark(rule)]
         parts.append(headline(event))
@@ -26,6 +26,7 @@ class Text(Output):
         parts.append("user=" + user)
         if rule is not None:
             parts += [tag for tag in rule.product_tags if tag.startswith(_ATTACK_TAGS)]
+        parts += ["%(type)s %(signal)s: %(status)s" % each for each in performed]
         if event.process.container.id:
             parts.append("container=" + event.process.container.id[:12])
         chain = lineage(event.process)

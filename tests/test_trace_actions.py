@@ -1,0 +1,135 @@
+"""Actions that reach processes: kill ends exactly what the rule means."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from blackbox import is_detection, read_events, rule, run, trace_command, wait_until, write_policy
+from ebpfless_arch.agent.ending import GONE, PERFORMED, REFUSED, Ender
+from ebpfless_arch.events.model import Container, Event, Process
+from ebpfless_arch.events.processes import Processes
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.rules.actions import Kill
+
+
+def kill_rule(name: str, expression: str, **kill: Any) -> Dict[str, object]:
+    return rule(name, expression, actions=[{"kill": dict({"signal": "SIGKILL"}, **kill)}])
+
+
+def detections(path: Path) -> List[Dict[str, Any]]:
+    return [event for event in read_events(str(path)) if is_detection(event)]
+
+
+def test_kill_ends_the_offender_and_nobody_else(tmp_path: Path) -> None:
+    miner, output = tmp_path / "miner", tmp_path / "out"
+    shutil.copy(str(shutil.which("sleep")), str(miner))
+    policy = write_policy(tmp_path / "p.json", [kill_rule("miner", 'exec.file.path == "%s"' % miner)])
+    script = '"$0" 1000; echo "miner $?"; sleep 0.01; echo "sibling $?"'
+    result = run(trace_command(["sh", "-c", script, str(miner)],
+                               ["--policy", policy, "--format", "json", "--output", str(output)]))
+    assert (result.status, result.stdout) == (0, b"miner 137\nsibling 0\n")
+    (detection,) = detections(output)
+    (action,) = detection["agent"]["rule_actions"]
+    assert (action["type"], action["signal"], action["scope"], action["status"]) == (
+        "kill", "SIGKILL", "process", "performed")
+    assert action["processes"] == [{"pid": detection["process"]["pid"], "status": "performed", "why": ""}]
+
+
+def test_other_signals_can_be_caught(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    marker.write_text("")
+    policy = write_policy(tmp_path / "p.json", [kill_rule("marked", 'open.file.path == "%s"' % marker, signal="SIGUSR1")])
+    script = 'trap "echo caught; exit 3" USR1; read x < "$0"; while :; do sleep 0.01; done'
+    result = run(trace_command(["sh", "-c", script, str(marker)], ["--policy", policy, "--output", "/dev/null"]))
+    assert (result.status, result.stdout) == (3, b"caught\n")
+
+
+# --- the one who sends, alone ------------------------------------------------------------
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """A process that sleeps until the end of the test."""
+    process = subprocess.Popen(["sleep", "1000"])
+    wait_until(lambda: procfs.stat(process.pid).comm == b"sleep", "the program runs")
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+class World:
+    """A model with one known process."""
+
+    def __init__(self, pid: int, start: int) -> None:
+        self.processes = Processes(Users())
+        self.process = Process(Users(), pid, os.getpid())
+        self.process.start = start
+        self.processes._live[pid] = self.process
+
+    def kill(self, scope: str = "process", protected: int = -1, age: float = 0.0) -> Dict[str, Any]:
+        event = Event("exec", int((time.time() - age) * 1e9), self.process, self.process.pid)
+        action = Kill("SIGTERM", scope, True, True)
+        return Ender(self.processes, [os.getpid(), protected]).kill(action, event)
+
+
+def is_alive(pid: int) -> bool:
+    return procfs.stat(pid).state not in "ZX"
+
+
+def test_the_process_itself_is_ended(sleeper: int) -> None:
+    assert World(sleeper, procfs.stat(sleeper).start).kill()["status"] == PERFORMED
+    wait_until(lambda: not is_alive(sleeper), "the process ends")
+
+
+def test_a_number_that_has_become_another_process_is_spared(sleeper: int) -> None:
+    world = World(sleeper, procfs.stat(sleeper).start - 1)
+    told = world.kill()
+    assert (told["status"], told["processes"]) == (GONE, [{"pid": sleeper, "status": GONE, "why": ""}])
+    assert is_alive(sleeper)
+
+
+def test_without_a_known_start_a_process_younger_than_the_event_is_spared(sleeper: int) -> None:
+    assert World(sleeper, 0).kill(age=1000.0)["status"] == GONE
+    assert is_alive(sleeper)
+    assert World(sleeper, 0).kill()["status"] == PERFORMED
+
+
+def test_a_process_that_has_ended_is_told_as_gone() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert World(process.pid, 17).kill()["status"] == GONE
+
+
+def test_protected_processes_are_refused(sleeper: int) -> None:
+    for pid in (0, 1, os.getpid()):
+        assert World(pid, 0).kill()["status"] == REFUSED
+    assert World(sleeper, 0).kill(protected=sleeper)["status"] == REFUSED
+    assert is_alive(sleeper)
+    assert World(2, 0).kill()["status"] in (REFUSED, GONE)
+
+
+@pytest.mark.parametrize("scope", ["container", "cgroup"])
+def test_a_scope_reaches_its_members_only(sleeper: int, scope: str) -> None:
+    other = subprocess.Popen(["sleep", "1000"])
+    try:
+        world = World(sleeper, 0)
+        stranger = Process(Users(), other.pid, 1)
+        world.processes._live[other.pid] = stranger
+        for process, name in ((world.process, "a"), (stranger, "b")):
+            process.container, process.cgroup = Container(name, 0), "/" + name
+        assert [each["pid"] for each in world.kill(scope)["processes"]] == [sleeper]
+        stranger.container, stranger.cgroup = world.process.container, world.process.cgroup
+        wait_until(lambda: not is_alive(sleeper), "the member ends")
+        told = {each["pid"]: each["status"] for each in world.kill(scope)["processes"]}
+        assert told == {sleeper: GONE, other.pid: PERFORMED}
+        assert other.wait() == -signal.SIGTERM
+    finally:
+        other.kill()
+        other.wait()
