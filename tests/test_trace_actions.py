@@ -1,4 +1,4 @@
-"""Actions that reach processes: kill ends exactly what the rule means."""
+"""Actions that reach processes: kill ends exactly what the rule means, deny refuses a call before it runs."""
 
 import os
 import shutil
@@ -10,7 +10,8 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from blackbox import is_detection, read_events, rule, run, trace_command, wait_until, write_policy
+from blackbox import (Compiler, Session, is_detection, read_events, rule, run, trace_command, wait_until,
+                      write_policy)
 from ebpfless_arch.agent.ending import GONE, PERFORMED, REFUSED, Ender
 from ebpfless_arch.events.model import Container, Event, Process
 from ebpfless_arch.events.processes import Processes
@@ -49,6 +50,62 @@ def test_other_signals_can_be_caught(tmp_path: Path) -> None:
     script = 'trap "echo caught; exit 3" USR1; read x < "$0"; while :; do sleep 0.01; done'
     result = run(trace_command(["sh", "-c", script, str(marker)], ["--policy", policy, "--output", "/dev/null"]))
     assert (result.status, result.stdout) == (3, b"caught\n")
+
+
+def deny_rule(name: str, expression: str, **deny: Any) -> Dict[str, object]:
+    return rule(name, expression, actions=[{"deny": deny}])
+
+
+@pytest.mark.parametrize("mode", [[], ["--disable-seccomp"]])
+def test_deny_refuses_the_call_and_the_program_goes_on(tmp_path: Path, mode: List[str]) -> None:
+    secret, link, tool, output = tmp_path / "secret", tmp_path / "link", tmp_path / "tool", tmp_path / "out"
+    secret.write_text("secret\n")
+    link.symlink_to(secret)
+    shutil.copy(str(shutil.which("true")), str(tool))
+    policy = write_policy(tmp_path / "p.json", [
+        deny_rule("no_read", 'open.file.path == "%s" && open.flags & O_WRONLY == 0' % secret),
+        deny_rule("no_run", 'exec.file.path == "%s"' % tool, errno="EACCES")])
+    script = ('cd "$1"; cat secret; echo $?; cat ./x/../link 2>&1; cat link; echo $?; "$1/tool"; echo $?; '
+              'echo more >> secret; echo $?')
+    (tmp_path / "x").mkdir()
+    result = run(trace_command(["sh", "-c", script, "sh", str(tmp_path)],
+                               ["--policy", policy, "--format", "json", "--output", str(output)] + mode))
+    text = result.stderr.decode()
+    assert result.stdout.decode().splitlines() == ["1", "cat: ./x/../link: Operation not permitted", "1", "126", "0"]
+    assert text.count("Operation not permitted") == 2 and text.count("Permission denied") == 1
+    found = detections(output)
+    assert [event["agent"]["rule_id"] for event in found] == ["no_read"] * 3 + ["no_run"]
+    assert [event["evt"]["variables"]["retval"] for event in found] == [-1] * 3 + [-13]
+    assert found[-1]["agent"]["rule_actions"] == [{"type": "deny", "error": "EACCES", "status": "performed"}]
+    assert secret.read_text() == "secret\nmore\n"
+
+
+def test_deny_reaches_32_bit_calls(tmp_path: Path, compile_c: Compiler) -> None:
+    secret, output = tmp_path / "secret", tmp_path / "out"
+    secret.write_text("x")
+    policy = write_policy(tmp_path / "p.json", [deny_rule("no", 'open.file.path == "%s"' % secret)])
+    program = compile_c("many_opens.c", "-m32", "-static")
+    result = run(trace_command([program, str(secret), "1"], ["--policy", policy, "--output", str(output)]))
+    assert result.status == 3
+    assert run([program, str(secret), "1"]).status == 0
+
+
+def test_without_an_answer_the_call_runs(tmp_path: Path) -> None:
+    """A keeper that does not answer delays such a call by a second at most."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret\n")
+    policy = write_policy(tmp_path / "p.json", [deny_rule("no", 'open.file.path == "%s"' % secret)])
+    command = trace_command(["sh", "-c", 'echo ready; read x; cat "$0"', str(secret)],
+                            ["--policy", policy, "--output", "/dev/null"])
+    with Session(command) as session:
+        assert session.line() == "ready"
+        os.kill(session.pid, signal.SIGSTOP)
+        assert session.process.stdin is not None
+        session.process.stdin.write(b"go\n")
+        session.process.stdin.flush()
+        assert session.line() == "secret"
+        os.kill(session.pid, signal.SIGCONT)
+        assert session.finish()[0] == 0
 
 
 # --- the one who sends, alone ------------------------------------------------------------

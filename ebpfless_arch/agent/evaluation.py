@@ -4,8 +4,9 @@ This module and all that it imports load after the tracer was forked, so that
 the tracer stays small.
 """
 
+import errno
 import os
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.ending import Ender
@@ -20,7 +21,7 @@ from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.actions import Action, Hands, Kill, run_actions
+from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, run_actions
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
@@ -39,7 +40,6 @@ class Agent(Receiver):
     def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool) -> None:
         self._rules = rules
         self._hands = Hands(self._log, self._perform)
-        self._not_performed: Set[str] = set()
         self._performed: List[Dict[str, Any]] = []
         self._ender = Ender(processes, [os.getpid()])
         self._processes = processes
@@ -67,7 +67,24 @@ class Agent(Receiver):
         if self._events or event.type == "blind_spot":
             self._write(event, None, [])
         # All rules are evaluated before any action runs: they read variables as they were before the event.
-        for rule in self._rules.evaluate(event):
+        self._report(event, self._rules.evaluate(event))
+
+    def judge(self, record: Record) -> int:
+        """Whether a rule denies a call before it runs: the errno, and the event is told as refused; else 0."""
+        event = self._processes.apply(record)
+        matching = self._rules.evaluate(event)
+        refusal = _refusal(matching, event)
+        if refusal:
+            event.retval = -refusal
+            self._sequence += 1
+            if self._events:
+                self._write(event, None, [])
+            self._report(event, matching)
+        return refusal
+
+    def _report(self, event: Event, matching: List[Rule]) -> None:
+        """Act on the rules that match an event, and tell of them."""
+        for rule in matching:
             self.detections += 1
             self._performed = []
             run_actions(rule, event, self._hands)
@@ -83,9 +100,9 @@ class Agent(Receiver):
         """The actions `kill` and `deny`."""
         if isinstance(action, Kill):
             self._performed.append(self._ender.kill(action, event))
-        elif action.kind not in self._not_performed:
-            self._not_performed.add(action.kind)
-            complain("rule %s: the action %s is not there yet" % (rule.id, action.kind))
+        elif isinstance(action, Deny):
+            status = "performed" if event.retval == -action.errno else "too late"
+            self._performed.append({"type": "deny", "error": errno.errorcode[action.errno], "status": status})
 
     def _write(self, event: Event, rule: Optional[Rule], performed: List[Dict[str, Any]]) -> None:
         for output in self._outputs:
@@ -139,6 +156,21 @@ class Agent(Receiver):
                      % (self._sequence, self.detections, self.held_back, self.lost, self.faults))
 
 
+def _refusal(matching: List[Rule], event: Event) -> int:
+    """The errno of the first action that denies the event's call, 0 where there is none."""
+    for rule in matching:
+        for action in rule.actions:
+            if isinstance(action, Deny) and (action.condition is None or action.condition(event)):
+                return action.errno
+    return 0
+
+
+def _denied(rules: RuleSet) -> FrozenSet[str]:
+    """The events whose calls some rule may deny."""
+    return frozenset(rule.event_type for rule in rules.rules
+                     if any(isinstance(action, Deny) for action in rule.actions))
+
+
 def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change."""
     loaded = _load_rules(options.policies)
@@ -148,7 +180,7 @@ def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
     processes = Processes(users, outer_lineage(users, os.getppid()))
     loaded.variables.find_process = processes.find
     wanted = ALL_EVENTS | rules.event_types if options.events else rules.event_types
-    return Agent(rules, processes, outputs, options.events), Interest(frozenset(wanted), options.events)
+    return Agent(rules, processes, outputs, options.events), Interest(frozenset(wanted), options.events, _denied(rules))
 
 
 def _load_rules(paths: List[str]) -> LoadedPolicies:

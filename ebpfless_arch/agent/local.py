@@ -26,7 +26,7 @@ def _run(keeper: Keeper, options: TraceOptions) -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(options)
-    plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures,
+    plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures, sorted(interest.denied),
                 options.use_filter, options.attributes, options.uid, options.gid, os.getpid())
     outcome = keeper.launch(plan, agent, options.wait_all)
     agent.conclude(outcome.problem, options.verbose)

@@ -22,10 +22,11 @@ def counts(event: str, retval: int) -> bool:
 
 class Interest(NamedTuple):
     """`events`: SECL's event types. `failures`: whether calls matter that failed with other errors than those
-    that rules see (`counts`)."""
+    that rules see (`counts`). `denied`: events whose calls some rule may refuse, so that they wait for its word."""
 
     events: FrozenSet[str]
     failures: bool = False
+    denied: FrozenSet[str] = frozenset()
 
     def wants(self, event: str) -> bool:
         """Whether events of this type are needed."""

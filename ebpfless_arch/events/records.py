@@ -26,13 +26,15 @@ follows depends on the kind:
     FAULT  text                       an error inside the tracer; the tracee went on
     STATE  word, value                "started" (features), "ended" (wait status, tracees left),
                                       "failed" (text), "done"
+    ASK    number, record             a call that waits at its entry for a verdict; the record is what it would be,
+                                      were it refused with EPERM
 """
 
 from typing import Any, Tuple
 
 Record = Tuple[Any, ...]
 
-FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL = range(9)
+FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK = range(10)
 
 STARTED, ENDED, FAILED, DONE = range(4)
 

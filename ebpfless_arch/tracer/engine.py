@@ -7,6 +7,7 @@ A tracee may vanish at any moment; that is no error, and `_handle` is the one
 place that knows it.
 """
 
+import errno
 import os
 import signal
 import traceback
@@ -17,7 +18,7 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, results, syscalls
-from ebpfless_arch.tracer.pipe import Writer
+from ebpfless_arch.tracer.pipe import Asker, Writer
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import GUARD, Row
 
@@ -59,9 +60,11 @@ def _pending_news() -> List[Tuple[int, int]]:
 class Engine:
     """Traces a tree of processes until the last one is gone."""
 
-    def __init__(self, machine: Machine, wanted: Interest, writer: Writer, filtered: bool, keeper: int) -> None:
+    def __init__(self, machine: Machine, wanted: Interest, writer: Writer, asker: Asker, filtered: bool,
+                 keeper: int) -> None:
         self._machine = machine
         self._writer = writer
+        self._asker = asker
         self._interest = wanted
         self._request = ptrace.CONT if filtered else ptrace.SYSCALL
         self._filtered = filtered
@@ -224,8 +227,24 @@ class Engine:
                     tracee.pending = self._disarm(stop, call, row)
                 else:
                     tracee.pending = decode.begin(stop, row, call)
+                    self._judge(stop, tracee)
                 return tracee.pending is not None
         return False
+
+    def _judge(self, stop: Stop, tracee: Tracee) -> None:
+        """Have a call refused that some rule denies; the keeper, who decides, also reports it."""
+        pending = tracee.pending
+        if pending is None or pending.row.event not in self._interest.denied or not self._counts(stop.pid):
+            return
+        assert pending.call.abi is not None
+        refusal = self._asker.ask(results.finish(stop, pending, -errno.EPERM))
+        if refusal:
+            stop.refuse(pending.call.abi, refusal)
+            tracee.pending = None
+
+    def _counts(self, pid: int) -> bool:
+        """Whether what a process does is the command's doing: before its first exec it is our own."""
+        return self._launched or pid != self._main
 
     def _result(self, stop: Stop, tracee: Tracee, result: int) -> Optional[Record]:
         """What a finished call amounts to, None for those that nobody wants to know."""
@@ -368,7 +387,7 @@ class Engine:
 
     def _emit(self, record: Record) -> None:
         """Hand a record over; what the child does before it is the command is our own business."""
-        if self._launched or record[2] != self._main:
+        if self._counts(record[2]):
             self._writer.put(record)
 
     def _report_foreign(self, stop: Stop, call: Call) -> None:

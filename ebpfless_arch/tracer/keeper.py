@@ -37,6 +37,10 @@ class Receiver:
     def receive(self, record: Record) -> None:
         """Take one record."""
 
+    def judge(self, record: Record) -> int:
+        """The errno with which the call that this record is about shall fail, 0 to let it run."""
+        return 0
+
     def idle(self) -> None:
         """Nothing is waiting: a moment to write out."""
 
@@ -69,6 +73,7 @@ class Keeper:
         self._wait_all = False
         self._take_overs = 0
         self._orders = -1
+        self._verdicts = -1
         self._start_tracer()
 
     def launch(self, plan: Plan, receiver: Receiver, wait_all: bool = False) -> Outcome:
@@ -100,26 +105,31 @@ class Keeper:
         process.become_subreaper()
         orders = os.pipe()
         self._orders = orders[1]
-        self._fork(lambda output: launch.run_tracer(self._abis, orders[0], output, self._inherited,
-                                                    list(self._mask)), [self._orders])
+        self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, self._inherited, list(self._mask)),
+                   [self._orders])
         os.close(orders[0])
 
-    def _fork(self, work: Callable[[int], None], unwanted: Sequence[int]) -> None:
-        """Run `work` in a child with the writing end of a new record pipe, whose reading end is ours."""
+    def _fork(self, work: Callable[[pipe.Link], None], unwanted: Sequence[int]) -> None:
+        """Run `work` in a child that is linked to us by new pipes: its records, our verdicts."""
         ends = pipe.make_pipe()
+        verdicts = os.pipe()
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                for descriptor in [ends[0], self._signals] + list(unwanted):
+                for descriptor in [ends[0], verdicts[1], self._signals] + list(unwanted):
                     os.close(descriptor)
-                work(ends[1])
+                work(pipe.Link(ends[1], verdicts[0]))
                 status = 0
             except Exception:  # the tracer's last words; the keeper then takes over
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(status)
         os.close(ends[1])
+        os.close(verdicts[0])
+        if self._verdicts >= 0:
+            os.close(self._verdicts)
+        self._verdicts = verdicts[1]
         self._tracer = child
         self._tracer_status = 0
         self._reader.move(ends[0])
@@ -183,8 +193,16 @@ class Keeper:
         for record in batch:
             if record[0] == records.STATE:
                 self._on_state(record)
+            elif record[0] == records.ASK:
+                self._answer(record[4], self._receiver.judge(record[5]))
             else:
                 self._receiver.receive(record)
+
+    def _answer(self, number: int, refusal: int) -> None:
+        try:
+            pipe.send_verdict(self._verdicts, number, refusal)
+        except OSError:
+            pass  # whoever asked is dead, and the call has run
 
     def _on_state(self, record: Record) -> None:
         pid, word, value = record[2], record[4], record[5]
@@ -221,7 +239,7 @@ class Keeper:
             self._tracer_status = 0
             return False
         plan, main, old = self._plan, self._main, self._reader.descriptor
-        self._fork(lambda output: launch.take_over(self._abis, plan, self._features, output, pids, main, since), [old])
+        self._fork(lambda link: launch.take_over(self._abis, plan, self._features, link, pids, main, since), [old])
         os.close(old)
         return True
 

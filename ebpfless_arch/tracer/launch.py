@@ -13,7 +13,7 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import features, process, seccomp
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.engine import Engine
-from ebpfless_arch.tracer.pipe import Writer
+from ebpfless_arch.tracer.pipe import Asker, Link, Writer
 from ebpfless_arch.tracer.stops import Machine
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
@@ -26,11 +26,13 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), look at files or not."""
+    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), have
+    calls of `denied` events judged, look at files or not."""
 
     command: List[bytes]
     events: List[str]
     failures: bool
+    denied: List[str]
     use_filter: bool
     attributes: bool
     uid: Optional[int]
@@ -39,7 +41,7 @@ class Plan(NamedTuple):
 
     def interest(self) -> Interest:
         """The plan's interest."""
-        return Interest(frozenset(self.events), self.failures)
+        return Interest(frozenset(self.events), self.failures, frozenset(self.denied))
 
 
 def send_plan(descriptor: int, plan: Plan) -> None:
@@ -60,17 +62,17 @@ def _receive_plan(descriptor: int) -> Optional[Plan]:
     return Plan(*marshal.loads(data)) if data else None
 
 
-def run_tracer(abis: Sequence[Abi], orders: int, output: int, inherited: List[int], mask: Sequence[int]) -> None:
+def run_tracer(abis: Sequence[Abi], orders: int, link: Link, inherited: List[int], mask: Sequence[int]) -> None:
     """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
     found = features.probe(abis[0])
     plan = _receive_plan(orders)
     if plan is None:
         return
-    writer = Writer(output)
+    writer = Writer(link.output)
     if not found.ptrace:
         _fail(writer, found.problem or "ptrace does not work here")
         return
-    engine, program = make_engine(abis, found, plan, writer)
+    engine, program = make_engine(abis, found, plan, writer, link.verdicts)
     go = os.pipe()
     child = os.fork()
     if child == 0:
@@ -93,11 +95,13 @@ def run_tracer(abis: Sequence[Abi], orders: int, output: int, inherited: List[in
     writer.drain(_DRAIN_SECONDS)
 
 
-def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, writer: Writer) -> Tuple[Engine, bytes]:
+def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, writer: Writer,
+                verdicts: int) -> Tuple[Engine, bytes]:
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
     filtered = plan.use_filter and found.filters
     program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
-    return Engine(Machine(abis, found, plan.attributes), plan.interest(), writer, filtered, plan.keeper), program
+    asker = Asker(writer, verdicts)
+    return Engine(Machine(abis, found, plan.attributes), plan.interest(), writer, asker, filtered, plan.keeper), program
 
 
 def step_aside(inherited: Sequence[int]) -> None:
@@ -187,12 +191,12 @@ def _complain(text: str) -> None:
     os.write(2, os.fsencode("ebpfless: " + text + "\n"))
 
 
-def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, output: int, pids: Sequence[int],
+def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, pids: Sequence[int],
               main: int, since: int) -> None:
     """A new tracer process: seize what a dead one left behind and trace on. `since` is when that was noticed."""
     step_aside([])
-    writer = Writer(output)
-    engine, _ = make_engine(abis, found, plan, writer)
+    writer = Writer(link.output)
+    engine, _ = make_engine(abis, found, plan, writer, link.verdicts)
     try:
         count = engine.take_over(pids, main)
     except OSError as error:

@@ -7,15 +7,24 @@ import os
 import select
 import struct
 import time
-from typing import Deque, List
+from typing import Deque, List, NamedTuple, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 
 _LENGTH = struct.Struct("=I")
+_VERDICT = struct.Struct("=QI")
+_PATIENCE_SECONDS = 1.0
 _BATCH = 64
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
+
+
+class Link(NamedTuple):
+    """The tracer's ends of its two pipes: it writes records, and reads verdicts."""
+
+    output: int
+    verdicts: int
 
 
 def make_pipe() -> List[int]:
@@ -102,6 +111,57 @@ class Writer:
             else:
                 self._waiting[0] = data[count:]
         return True
+
+
+class Asker:
+    """Asks the keeper, while a tracee is stopped, whether a call shall be refused. No answer in time means no;
+    after that nothing is asked until the late answer has come."""
+
+    def __init__(self, writer: Writer, verdicts: int, patience: float = _PATIENCE_SECONDS) -> None:
+        self._writer = writer
+        self._verdicts = verdicts
+        self._patience = patience
+        self._number = 0
+        self._deaf = False
+
+    def ask(self, record: Record) -> int:
+        """The errno with which the call is to be refused, 0 to let it run."""
+        if self._deaf and not self._hears_again():
+            return 0
+        self._number += 1
+        self._writer.put((records.ASK, record[1], record[2], record[3], self._number, record))
+        end = time.monotonic() + self._patience
+        if self._writer.drain(self._patience):
+            while select.select([self._verdicts], [], [], max(0.0, end - time.monotonic()))[0]:
+                number, refusal = self._read()
+                if number == self._number:
+                    return refusal
+                if not number:
+                    break
+        self._deaf = True
+        return 0
+
+    def _hears_again(self) -> bool:
+        """Whether the answer to the last question has come after all."""
+        while self._deaf and select.select([self._verdicts], [], [], 0)[0]:
+            number, _ = self._read()
+            self._deaf = number != self._number
+            if not number:
+                break
+        return not self._deaf
+
+    def _read(self) -> Tuple[int, int]:
+        """A verdict: the question's number and the errno; (0, 0) when nobody answers any more."""
+        data = os.read(self._verdicts, _VERDICT.size)
+        if len(data) < _VERDICT.size:
+            return 0, 0
+        number, refusal = _VERDICT.unpack(data)
+        return number, refusal
+
+
+def send_verdict(descriptor: int, number: int, refusal: int) -> None:
+    """Answer a question; raises OSError (EPIPE) when nobody waits for it any more."""
+    os.write(descriptor, _VERDICT.pack(number, refusal))
 
 
 class Reader:

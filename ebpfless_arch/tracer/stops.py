@@ -103,6 +103,15 @@ class Stop:
         registers.words[abi.argument_slots[index]] = value
         registers.write(self.tid)
 
+    def refuse(self, abi: Abi, error: int) -> None:
+        """Make the call that is about to run fail with an errno instead (kernel/seccomp/seccomp.c: a call number of
+        -1 is skipped, and what stands in the result's register is the result)."""
+        registers = self.machine.registers
+        registers.read(self.tid)
+        registers.words[abi.number_slot] = -1
+        registers.words[abi.result_slot] = -error
+        registers.write(self.tid)
+
     def string(self, address: int, limit: int) -> Optional[bytes]:
         """A string of the tracee, None where it cannot be read."""
         return self.machine.memory.string(self.tid, address, limit)

@@ -26,7 +26,8 @@ class Text(Output):
         parts.append("user=" + user)
         if rule is not None:
             parts += [tag for tag in rule.product_tags if tag.startswith(_ATTACK_TAGS)]
-        parts += ["%(type)s %(signal)s: %(status)s" % each for each in performed]
+        parts += ["%s %s: %s" % (each["type"], each.get("signal") or each.get("error"), each["status"])
+                  for each in performed]
         if event.process.container.id:
             parts.append("container=" + event.process.container.id[:12])
         chain = lineage(event.process)
