@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tu
 from ebpfless_arch import __version__
 
 _USAGE = 2
+_FAILED = 125
 
 Option = Tuple[Tuple[str, ...], Dict[str, Any]]
 
@@ -118,6 +119,9 @@ def run_trace(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         _complain("trace: %s" % error)
         return _USAGE
+    except OSError as error:
+        _complain("trace: the system refuses what is needed to start: %s" % error)
+        return _FAILED
 
 
 def run_check(arguments: argparse.Namespace) -> int:

@@ -56,9 +56,7 @@ class Agent(Receiver):
         if record[0] == records.LOST:
             self.lost += record[4]
         elif record[0] == records.FAULT:
-            self.faults += 1
-            if self.faults == 1:
-                complain("an error inside the tracer, the program goes on: " + record[4].strip().replace("\n", " | "))
+            self.failed(record[4])
         else:
             self._tell(self._processes.apply(record))
 
@@ -108,24 +106,31 @@ class Agent(Receiver):
         for output in self._outputs:
             self._attempt(output, lambda: output.write(event, rule, self._sequence, performed))
 
-    def _attempt(self, output: Output, action: Callable[[], None]) -> None:
+    def _attempt(self, output: Output, action: Callable[[], Optional[int]]) -> int:
         """A full disk or a closed stream costs lines, which are counted, and never the program."""
         try:
-            action()
+            return action() or 0
         except OSError as error:
             if output not in self._broken:
                 complain("an output fails, its lines are lost: %s" % error)
             self._broken[output] = self._broken.get(output, 0) + 1
+            return 0
 
-    def idle(self) -> None:
-        """Write out what is held back."""
-        for output in self._outputs:
-            self._attempt(output, output.flush)
+    def idle(self) -> bool:
+        """Write out what is held back; True when a slow reader does not take it yet."""
+        return any([self._attempt(output, output.flush) for output in self._outputs])
+
+    def failed(self, text: str) -> None:
+        """An error of ours: it is told once and counted."""
+        self.faults += 1
+        if self.faults == 1:
+            complain("an error inside the agent, the program goes on: " + text.strip().replace("\n", " | "))
 
     def close(self) -> None:
         """Write everything out and say what was lost."""
-        for output in self._outputs:
-            self._attempt(output, output.close)
+        dropped = sum([self._attempt(output, output.close) for output in self._outputs])
+        if dropped:
+            complain("%d lines were dropped, for whoever reads the output was too slow" % dropped)
         if self.lost:
             complain("%d records of the tracer were lost: the agent was too slow" % self.lost)
         self._tell_limits()

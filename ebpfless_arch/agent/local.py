@@ -17,8 +17,20 @@ def trace(options: TraceOptions) -> int:
     if abis is None:
         raise UsageError("this machine (%s) is not supported; supported are: %s"
                          % (os.uname().machine, ", ".join(sorted(MACHINES))))
+    _check_proc()
     with Keeper(abis) as keeper:
         return _run(keeper, options)
+
+
+def _check_proc() -> None:
+    """The view of processes must be our own: all paths and identities come from there."""
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError:
+        raise UsageError("/proc is not mounted here, and nothing can be seen without it: mount -t proc proc /proc")
+    if shown != str(os.getpid()):
+        raise UsageError("/proc shows another pid namespace (we are %d there, %d here): mount -t proc proc /proc"
+                         % (int(shown), os.getpid()))
 
 
 def _run(keeper: Keeper, options: TraceOptions) -> int:

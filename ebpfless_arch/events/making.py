@@ -1,7 +1,6 @@
 """Events of system calls out of the tracer's CALL records (events/records.py tells what these hold)."""
 
 import hashlib
-import os
 import struct
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
@@ -10,7 +9,7 @@ from ebpfless_arch.events.calls import (BpfEvent, CallEvent, FileEvent, Identity
                                         ModuleEvent, MountEvent, PrctlEvent, PtraceEvent, SignalEvent,
                                         SocketEvent, SocketOptionEvent, TargetEvent)
 from ebpfless_arch.events.model import UNSET_ID, Credentials, File, Process
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel.procfs import FileStatus
 
@@ -25,7 +24,7 @@ Values = Dict[str, Any]
 
 def make_file(users: Users, path: bytes, status: Optional[FileStatus]) -> File:
     """A file from its path as /proc shows it and its attributes, if they are known."""
-    text = os.fsdecode(path)
+    text = decoded(path)
     deleted = text.endswith(_DELETED) and (status is None or status[3] == 0)
     if deleted:
         text = text[:-len(_DELETED)]
@@ -91,7 +90,7 @@ class CallMaker:
         mount = values["mount"]
         if mount is not None:
             event.mount_id, event.parent_id, event.device, root, fs_type = mount
-            event.root, event.fs_type, event.visible = os.fsdecode(root), os.fsdecode(fs_type), True
+            event.root, event.fs_type, event.visible = decoded(root), decoded(fs_type), True
         return event
 
     def _identity(self, record: Record, process: Process) -> CallEvent:
@@ -123,7 +122,7 @@ class CallMaker:
         event.option = values["option"]
         if values["name"] is not None:
             name, event.truncated = values["name"]
-            event.new_name = os.fsdecode(name)
+            event.new_name = decoded(name)
         return event
 
     def _ptrace(self, record: Record, process: Process) -> CallEvent:
@@ -157,9 +156,9 @@ class CallMaker:
         event.command = values["command"]
         kind, attach_type, name, helpers = values["bpf"]
         if event.command == _BPF_MAP_CREATE:
-            event.map_type, event.map_name = kind, os.fsdecode(name)
+            event.map_type, event.map_name = kind, decoded(name)
         else:
-            event.program_type, event.program_name = kind, os.fsdecode(name)
+            event.program_type, event.program_name = kind, decoded(name)
             event.attach_type, event.helpers = attach_type, helpers
         return event
 
@@ -198,7 +197,7 @@ class CallMaker:
 
 
 def _text(values: Values, name: str) -> str:
-    return os.fsdecode(values.get(name) or b"")
+    return decoded(values.get(name) or b"")
 
 
 def _signed(number: int) -> int:

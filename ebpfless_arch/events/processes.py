@@ -9,7 +9,7 @@ from ebpfless_arch.events.containers import Containers
 from ebpfless_arch.events.making import CallMaker, make_file
 from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, ForkEvent, OpenEvent,
                                         Process)
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel import procfs
 
@@ -84,6 +84,7 @@ class Processes:
     def _fork(self, record: Record) -> Event:
         _, time, pid, _, ppid = record
         parent = self._get(ppid) if ppid else None
+        _shorten(parent)
         child = parent.fork(pid, time) if parent else Process(self._users, pid, ppid)
         self._live[pid] = child
         return ForkEvent(time, child)
@@ -104,12 +105,12 @@ class Processes:
         process.start = start
         process.fork_time = before.fork_time if before else time
         process.is_exec = True
-        event = ExecEvent(time, process, tid, retval, os.fsdecode(argument))
+        event = ExecEvent(time, process, tid, retval, decoded(argument))
         if retval < 0:
             self._attempt(process, before)
             return event
         process.credentials = Credentials(*identity)
-        process.comm = os.fsdecode(comm)
+        process.comm = decoded(comm)
         process.tty_name = procfs.tty_name(tty)
         process.container, process.cgroup = self._containers.place(cgroup, time)
         self._live[pid] = process
@@ -127,7 +128,7 @@ class Processes:
         file.error = error
         if flags & os.O_TMPFILE == os.O_TMPFILE:
             file.deleted = False  # it never had a name to lose
-        return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, os.fsdecode(argument))
+        return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, decoded(argument))
 
     def _call(self, record: Record) -> Event:
         pid, values = record[2], record[6]
@@ -153,7 +154,7 @@ class Processes:
 
 
 def _texts(words: Tuple[bytes, ...]) -> List[str]:
-    return [os.fsdecode(word) for word in words]
+    return [decoded(word) for word in words]
 
 
 def _pid(process: Optional[Process]) -> int:
@@ -175,7 +176,7 @@ def snapshot(users: Users, pid: int, containers: Containers) -> Process:
     process = Process(users, pid, 0)
     try:
         told = procfs.stat(pid)
-        process.ppid, process.comm, process.start = told.ppid, os.fsdecode(told.comm), told.start
+        process.ppid, process.comm, process.start = told.ppid, decoded(told.comm), told.start
         process.tty_name = procfs.tty_name(told.tty)
         process.credentials = Credentials(*procfs.identity(pid))
         process.container, process.cgroup = containers.place(procfs.read(pid, "cgroup", 8192), 0)

@@ -40,3 +40,8 @@ STARTED, ENDED, FAILED, DONE = range(4)
 
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256
+
+
+def decoded(data: bytes) -> str:
+    """A text of the kernel: UTF-8, whatever the locale says, and surrogate escapes for what is none."""
+    return data.decode("utf-8", "surrogateescape")

@@ -37,7 +37,8 @@ Way = Callable[[int, int, int], bytes]
 
 
 class Memory:
-    """Reads the memory of stopped tracees. A way that this host forbids is left for good."""
+    """Reads the memory of stopped tracees. A way that this host lacks is left for good, one that is forbidden is
+    passed over: it may be forbidden for one tracee only."""
 
     def __init__(self, ways: Optional[List[str]] = None) -> None:
         self._buffer = ctypes.create_string_buffer(_MOST)
@@ -54,15 +55,17 @@ class Memory:
         Raises ProcessLookupError when the tracee is gone.
         """
         size = min(size, _MOST)
-        while True:
+        for way in list(self._ways):
             try:
-                return self._ways[0](tid, address, size)
+                return way(tid, address, size)
             except OSError as error:
-                if error.errno in _UNREADABLE:
-                    return b""
-                if error.errno not in _WAY_IS_CLOSED or len(self._ways) == 1:
+                if error.errno == errno.ENOSYS and len(self._ways) > 1:
+                    self._ways.remove(way)
+                elif error.errno not in _WAY_IS_CLOSED + _UNREADABLE:
                     raise
-                del self._ways[0]
+                elif error.errno in _UNREADABLE:
+                    break
+        return b""
 
     def string(self, tid: int, address: int, limit: int) -> Optional[bytes]:
         """The NUL-terminated string at `address`, cut at `limit` bytes; None where not one byte is readable."""

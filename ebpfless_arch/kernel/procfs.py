@@ -195,6 +195,14 @@ def _unescape(text: bytes) -> bytes:
     return text
 
 
+def is_dead(pid: int, tid: int) -> bool:
+    """Whether a thread has ended and only waits to be waited for."""
+    try:
+        return read(pid, "task/%d/stat" % tid, 4096).rpartition(b")")[2].split()[0] in b"ZX"
+    except (OSError, IndexError):
+        return True
+
+
 def processes() -> List[int]:
     """Ids of all processes that this /proc shows."""
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]
@@ -286,6 +294,20 @@ class View:
             return as_status(os.lstat(path.lstrip(b"/") or b".", dir_fd=self._root))
         except OSError:
             return None
+
+    def begins_with(self, path: bytes, word: bytes) -> bool:
+        """Whether the content of a regular file, by its resolved path, begins so; True where it cannot be read."""
+        try:
+            file = os.open(path.lstrip(b"/"), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC,
+                           dir_fd=self._root)
+        except OSError:
+            return True
+        try:
+            return os.read(file, len(word)) == word
+        except OSError:
+            return True
+        finally:
+            os.close(file)
 
     def _target(self, parts: List[bytes]) -> Optional[bytes]:
         """Target of a symlink, None for anything else, b"?" where nothing is there."""

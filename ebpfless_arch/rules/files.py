@@ -91,6 +91,8 @@ def read_policy(path: str) -> PolicyFile:
         return _policy_of(path, _from_yaml(path, text) if is_yaml else json.loads(text))
     except json.JSONDecodeError as error:
         raise PolicyError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}")
+    except ValueError as error:
+        raise PolicyError(f"{path}: not JSON: {error}")
     except RecursionError:
         raise PolicyError(f"{path}: the {'YAML' if is_yaml else 'JSON'} is nested too deeply")
 

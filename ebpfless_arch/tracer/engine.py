@@ -57,6 +57,19 @@ def _pending_news() -> List[Tuple[int, int]]:
         news.append(found)
 
 
+def _threads_below(keeper: int) -> List[Tuple[int, int]]:
+    """Thread and process ids of all that live below the keeper, but for this very process."""
+    found: List[Tuple[int, int]] = []
+    for pid in procfs.descendants(keeper):
+        if pid == os.getpid():
+            continue
+        try:
+            found += [(tid, pid) for tid in procfs.threads(pid) if not procfs.is_dead(pid, tid)]
+        except OSError:
+            continue
+    return found
+
+
 class Engine:
     """Traces a tree of processes until the last one is gone."""
 
@@ -101,17 +114,26 @@ class Engine:
         self._launched = False
         self.seize(pid, pid)
 
-    def take_over(self, pids: Sequence[int], main: int) -> int:
-        """Seize every thread of these processes, whose tracer has died; returns how many threads it has now."""
+    def take_over(self, keeper: int, main: int) -> Tuple[int, str]:
+        """Seize every thread of the keeper's descendants, whose tracer has died, until no new one turns up.
+
+        Returns how many threads it has now, and why some could not be had ("" when all could).
+        """
         self._main = main
-        for pid in pids:
-            try:
-                for tid in procfs.threads(pid):
-                    if tid not in self._tracees:
-                        self.seize(tid, pid)
-            except ProcessLookupError:
-                continue
-        return len(self._tracees)
+        problem = ""
+        tried: Set[int] = set()
+        while True:
+            fresh = [(tid, pid) for tid, pid in _threads_below(keeper) if tid not in tried]
+            if not fresh:
+                return len(self._tracees), problem
+            for tid, pid in fresh:
+                tried.add(tid)
+                try:
+                    self.seize(tid, pid)
+                except ProcessLookupError:
+                    continue
+                except OSError as error:
+                    problem = problem or str(error.strerror)
 
     def run(self) -> None:
         """Trace until there is nothing left to trace."""

@@ -10,6 +10,8 @@ import resource
 import select
 import signal
 import sys
+import time
+import traceback
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from ebpfless_arch.abi import Abi
@@ -22,6 +24,8 @@ from ebpfless_arch.tracer.launch import Plan
 
 _NO_STATUS = -1
 _TAKE_OVERS_AT_MOST = 1000
+_FORK_PAUSE_SECONDS = 0.02
+_HELD_UP_MS = 50
 
 
 class Outcome(NamedTuple):
@@ -41,8 +45,12 @@ class Receiver:
         """The errno with which the call that this record is about shall fail, 0 to let it run."""
         return 0
 
-    def idle(self) -> None:
-        """Nothing is waiting: a moment to write out."""
+    def failed(self, text: str) -> None:
+        """An error was raised by `receive`; `text` is its traceback."""
+
+    def idle(self) -> bool:
+        """Nothing is waiting: a moment to write out. True when something could not be written yet."""
+        return False
 
     def close(self) -> None:
         """No record will follow."""
@@ -54,9 +62,9 @@ class Keeper:
     def __init__(self, abis: Sequence[Abi]) -> None:
         self._abis = abis
         _occupy_standard_streams()
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._inherited = _open_descriptors()
-        self._signals = signals.open_signals(signals.catchable())
+        self._signals = -1
         self._plan: Optional[Plan] = None
         self._receiver = Receiver()
         self._held: List[signals.Received] = []
@@ -73,6 +81,7 @@ class Keeper:
         self._wait_all = False
         self._take_overs = 0
         self._orders = -1
+        self._held_up = False
         self._verdicts = -1
         self._start_tracer()
 
@@ -84,6 +93,9 @@ class Keeper:
         self._plan = plan
         self._receiver = receiver
         self._wait_all = wait_all
+        # Until now a signal ended us, as there was nobody to pass it to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
+        self._signals = signals.open_signals(signals.catchable())
         launch.send_plan(self._orders, plan)
         self._let_go()
         self._watch()
@@ -117,7 +129,8 @@ class Keeper:
         if child == 0:
             status = 1
             try:
-                for descriptor in [ends[0], verdicts[1], self._signals] + list(unwanted):
+                signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
+                for descriptor in [ends[0], verdicts[1]] + list(unwanted):
                     os.close(descriptor)
                 work(pipe.Link(ends[1], verdicts[0]))
                 status = 0
@@ -160,7 +173,7 @@ class Keeper:
             elif reader.ended:
                 self._done = True
             if not reader.is_loaded():
-                self._receiver.idle()
+                self._held_up = self._receiver.idle()
         self._receiver.close()
 
     def _ready(self, reader: pipe.Reader) -> List[int]:
@@ -169,7 +182,13 @@ class Keeper:
         poll.register(self._signals, select.POLLIN)
         if reader.has_room():
             poll.register(reader.descriptor, select.POLLIN)
-        return [descriptor for descriptor, _ in poll.poll(0 if reader.is_loaded() else None)]
+        return [descriptor for descriptor, _ in poll.poll(self._patience(reader))]
+
+    def _patience(self, reader: pipe.Reader) -> Optional[int]:
+        """How long to wait for news, in ms; None for ever."""
+        if reader.is_loaded():
+            return 0
+        return _HELD_UP_MS if self._held_up else None
 
     def _finished(self) -> bool:
         if self._done:
@@ -182,8 +201,11 @@ class Keeper:
         """The command has ended, others live on: a copy of this process keeps watching them; True in the original."""
         self._wait_all = True
         self._receiver.idle()
-        if os.fork():
-            return True
+        try:
+            if os.fork():
+                return True
+        except OSError:
+            return False  # no room for a copy: then the original stays
         self._in_background = True
         _nullify((0, 1, 2))
         self._watch()
@@ -196,7 +218,13 @@ class Keeper:
             elif record[0] == records.ASK:
                 self._answer(record[4], self._receiver.judge(record[5]))
             else:
-                self._receiver.receive(record)
+                self._hand_over(record)
+
+    def _hand_over(self, record: Record) -> None:
+        try:
+            self._receiver.receive(record)
+        except Exception:  # the keeper must live: without it nobody would look after the command
+            self._receiver.failed(traceback.format_exc())
 
     def _answer(self, number: int, refusal: int) -> None:
         try:
@@ -233,13 +261,17 @@ class Keeper:
         What the dead one had reported is dealt with later: until they are seized, its tracees get ENOSYS.
         """
         since = decode.now()
-        pids = procfs.descendants(os.getpid())
         self._take_overs += 1
-        if not pids or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
+        if not procfs.descendants(os.getpid()) or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
             self._tracer_status = 0
             return False
-        plan, main, old = self._plan, self._main, self._reader.descriptor
-        self._fork(lambda link: launch.take_over(self._abis, plan, self._features, link, pids, main, since), [old])
+        plan, main, old, keeper = self._plan, self._main, self._reader.descriptor, os.getpid()
+        try:
+            self._fork(lambda link: launch.take_over(self._abis, plan, self._features, link, keeper, main, since),
+                       [old, self._signals])
+        except OSError:
+            time.sleep(_FORK_PAUSE_SECONDS)
+            return True  # tried again, for the pipe is still closed
         os.close(old)
         return True
 
@@ -250,8 +282,8 @@ class Keeper:
             self._reap()
         elif not self._main:
             self._held.append(received)
-        elif received.code > 0 or received.sender == self._tracer:
-            pass  # the terminal has sent it to the command as well; the tracer only wakes us
+        elif received.code > 0 or received.sender in (self._tracer, os.getpid()):
+            pass  # a terminal has sent it to the command as well; the tracer only wakes us; our own is a broken output
         else:
             self._forward(received)
 

@@ -188,22 +188,26 @@ def _is_file(path: bytes) -> bool:
 
 
 def _complain(text: str) -> None:
-    os.write(2, os.fsencode("ebpfless: " + text + "\n"))
+    try:
+        os.write(2, os.fsencode("ebpfless: " + text + "\n"))
+    except OSError:
+        pass  # nobody to tell; the exit status tells as well
 
 
-def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, pids: Sequence[int],
+def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, keeper: int,
               main: int, since: int) -> None:
-    """A new tracer process: seize what a dead one left behind and trace on. `since` is when that was noticed."""
+    """A new tracer process: seize what a dead one left behind, the keeper's descendants, and trace on. `since` is
+    when that was noticed."""
     step_aside([])
     writer = Writer(link.output)
     engine, _ = make_engine(abis, found, plan, writer, link.verdicts)
-    try:
-        count = engine.take_over(pids, main)
-    except OSError as error:
-        _fail(writer, "the tracer was killed, and its processes cannot be traced again: %s" % error.strerror)
+    count, problem = engine.take_over(keeper, main)
+    if not count:
+        _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
     gap: Any = decode.now() - since
     writer.put((records.BLIND, decode.now(), main, main,
-                "the tracer was killed; %d threads are traced again after %.1f ms" % (count, gap / 1e6)))
+                "the tracer was killed; %d threads are traced again after %.1f ms%s"
+                % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
     engine.run()
     writer.drain(_DRAIN_SECONDS)

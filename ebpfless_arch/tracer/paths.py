@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.kernel import procfs
@@ -77,14 +78,18 @@ def mount_of(tid: int, path: bytes) -> Optional[procfs.Mount]:
         return None
 
 
-def status_in_view(tid: int, path: bytes) -> FileStatus:
-    """Attributes of a path that `locate` resolved."""
+def status_in_view(tid: int, path: bytes, script: bool = False) -> FileStatus:
+    """Attributes of a path that `locate` resolved; with `script`, None for what does not begin with "#!"."""
     try:
         view = procfs.View(tid)
     except OSError:
         return None
     try:
-        return view.status(_inside(_root(tid), path))
+        inner = _inside(_root(tid), path)
+        found = view.status(inner)
+        if script and (found is None or not stat.S_ISREG(found[0]) or not view.begins_with(inner, b"#!")):
+            return None
+        return found
     except OSError:
         return None
     finally:

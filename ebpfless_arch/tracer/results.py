@@ -181,7 +181,8 @@ def finish_exec(stop: Stop, pending: Pending) -> Record:
     executable, status, _ = _executable(tid)
     path, file, interpreter_path, interpreter = executable or wanted, status, b"", None
     if executable and wanted and executable != wanted:
-        named = paths.status_in_view(tid, wanted)
+        # Only a script runs by another program than the one named; else the name was changed after we had looked.
+        named = paths.status_in_view(tid, wanted, script=True)
         if named is not None and status is not None and named[1:3] != status[1:3]:
             path, file, interpreter_path, interpreter = wanted, named, executable, status
     if not stop.machine.attributes:

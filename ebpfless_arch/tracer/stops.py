@@ -4,7 +4,7 @@ import ctypes
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
-from ebpfless_arch.kernel import ptrace, seccomp
+from ebpfless_arch.kernel import ptrace
 from ebpfless_arch.kernel.features import Features
 from ebpfless_arch.kernel.memory import Memory
 
@@ -67,14 +67,14 @@ class Stop:
         return ptrace.event_message(self.tid)
 
     def seccomp_call(self) -> Call:
-        """The call at a SECCOMP stop; the filter's data tells its ABI."""
+        """The call at a SECCOMP stop. The filter's data would tell its ABI, too, but a program can add a filter of its
+        own with other data, and the newest one's counts (seccomp(2), "SECCOMP_RET_TRACE")."""
         machine = self.machine
         if machine.features.syscall_info:
             found = machine.information.read(self.tid)
-            return self._call(found.data, found.number, found.arguments)
-        data = self.message()
+            return self._known(found.arch, found.number, found.arguments)
         machine.registers.read(self.tid)
-        return self._from_registers(data)
+        return self._from_registers(self._entered_by())
 
     def syscall_stop(self, expect_entry: bool) -> Tuple[bool, Call, int]:
         """A plain syscall stop: whether it is an entry, then the call (entry) or the result (exit).
@@ -87,10 +87,7 @@ class Stop:
             if found.kind == ptrace.INFO_EXIT:
                 return False, _NO_CALL, found.result
             if found.kind == ptrace.INFO_ENTRY:
-                abi = machine.by_arch.get(found.arch)
-                if abi is not None and found.number >= abi.number_ceiling:
-                    abi = None
-                return True, Call(abi, found.number, found.arguments), 0
+                return True, self._known(found.arch, found.number, found.arguments), 0
         machine.registers.read(self.tid)
         if expect_entry:
             return True, self._from_registers(self._entered_by()), 0
@@ -128,19 +125,19 @@ class Stop:
         """Change memory of the tracee; raises OSError."""
         self.machine.memory.write(self.tid, address, data)
 
-    def _call(self, data: int, number: int, arguments: Tuple[int, ...]) -> Call:
-        abis = self.machine.abis
-        return Call(abis[data] if data < len(abis) else None, number, arguments)
+    def _known(self, arch: int, number: int, arguments: Tuple[int, ...]) -> Call:
+        """A call by its audit architecture; numbers of another ABI that shares it have none."""
+        abi = self.machine.by_arch.get(arch)
+        if abi is not None and number >= abi.number_ceiling:
+            abi = None
+        return Call(abi, number, arguments)
 
-    def _from_registers(self, data: int) -> Call:
+    def _from_registers(self, index: int) -> Call:
         words: Any = self.machine.registers.words
-        abis = self.machine.abis
-        abi = abis[data if data < len(abis) else 0]
+        abi = self.machine.abis[index]
         mask = (1 << 8 * abi.pointer_size) - 1
         number = words[abi.number_slot] & 0xFFFFFFFF
-        if number >= abi.number_ceiling:
-            data = seccomp.FOREIGN
-        return self._call(data, number, tuple(words[slot] & mask for slot in abi.argument_slots))
+        return self._known(abi.audit_arch, number, tuple(words[slot] & mask for slot in abi.argument_slots))
 
     def _entered_by(self) -> int:
         """Index of the ABI by which a syscall stop's call came: the code segment, or the instruction that did it."""

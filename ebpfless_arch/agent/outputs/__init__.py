@@ -1,12 +1,16 @@
 """Where events and detections go: one receiver a file, all with the protocol of `Output`."""
 
 import os
+import select
+import stat
+import time
 from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.policy import Rule
 
 _FLUSH_BYTES = 1 << 16
+_CLOSING_SECONDS = 5.0
 
 
 class Output:
@@ -20,24 +24,29 @@ class Output:
         """Take one event."""
         raise NotImplementedError
 
-    def flush(self) -> None:
-        """Pass on what is held back; raises OSError."""
+    def flush(self) -> bool:
+        """Pass on what is held back; True when something has to wait. Raises OSError."""
+        return False
 
-    def close(self) -> None:
-        """Nothing will follow; raises OSError."""
+    def close(self) -> int:
+        """Nothing will follow; returns how many lines could not be written. Raises OSError."""
+        return 0
 
 
 class LineFile:
-    """A file of lines, appended to; "-" is stderr. Whole lines reach the file in one write."""
+    """A file of lines, appended to; "-" is stderr. A reader that is slow (a pipe) is never waited for: what it does
+    not take stays here, up to `room` bytes, and then lines are dropped and counted."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, room: int = 16 << 20) -> None:
         self.path = path
+        self.dropped = 0
         self._lines: List[bytes] = []
         self._size = 0
+        self._room = room
         if path == "-":
             self._descriptor = os.dup(2)
         else:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = _open_for_appending(path)
 
     def is_terminal(self) -> bool:
         """Whether a person is looking."""
@@ -45,26 +54,53 @@ class LineFile:
 
     def add(self, line: str) -> None:
         """Append one line (without its end)."""
-        data = line.encode("utf-8", "surrogateescape") + b"\n"
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        if self._size + len(data) > self._room:
+            self.dropped += 1
+            return
         self._lines.append(data)
         self._size += len(data)
         if self._size >= _FLUSH_BYTES:
             self.flush()
 
-    def flush(self) -> None:
-        """Write out; raises OSError, the lines are gone then."""
+    def flush(self) -> bool:
+        """Write what the reader takes now; True when something is left. Raises OSError, the lines are gone then."""
         if not self._lines:
-            return
+            return False
         data, self._lines, self._size = b"".join(self._lines), [], 0
-        while data:
-            data = data[os.write(self._descriptor, data):]
+        try:
+            while data and self._is_ready(0):
+                data = data[os.write(self._descriptor, data[:self._portion()]):]
+        except BlockingIOError:
+            pass  # somebody else has filled the pipe in between
+        if data:
+            self._lines, self._size = [data], len(data)
+        return bool(data)
 
     def close(self) -> None:
-        """Write out and close; raises OSError."""
+        """Write out, waiting a moment for a slow reader, and close; raises OSError."""
         try:
-            self.flush()
+            end = time.monotonic() + _CLOSING_SECONDS
+            while self.flush() and time.monotonic() < end:
+                self._is_ready(_CLOSING_SECONDS)
+            self.dropped += b"".join(self._lines).count(b"\n")
         finally:
             os.close(self._descriptor)
+
+    def _is_ready(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
+
+    def _portion(self) -> int:
+        """How much can be written without waiting: a pipe that is ready takes PIPE_BUF bytes (pipe(7))."""
+        return _FLUSH_BYTES if stat.S_ISREG(os.fstat(self._descriptor).st_mode) else select.PIPE_BUF
+
+
+def _open_for_appending(path: str) -> int:
+    """Raises OSError, also for a named pipe that nobody reads."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def complain(text: str) -> None:

@@ -29,13 +29,14 @@ class JsonLines(Output):
                               self._variables(event))
         self._file.add(line)
 
-    def flush(self) -> None:
-        """Write out; raises OSError."""
-        self._file.flush()
+    def flush(self) -> bool:
+        """Write out; True when something is left. Raises OSError."""
+        return self._file.flush()
 
-    def close(self) -> None:
-        """Write out and close; raises OSError."""
+    def close(self) -> int:
+        """Write out and close; returns how many lines were dropped. Raises OSError."""
         self._file.close()
+        return self._file.dropped
 
 
 def about(rule: Rule) -> Dict[str, Any]:

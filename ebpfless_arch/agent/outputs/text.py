@@ -41,10 +41,11 @@ class Text(Output):
             severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
         return "%s  %s" % (severity, rule.id)
 
-    def flush(self) -> None:
-        """Write out; raises OSError."""
-        self._file.flush()
+    def flush(self) -> bool:
+        """Write out; True when something is left. Raises OSError."""
+        return self._file.flush()
 
-    def close(self) -> None:
-        """Write out and close; raises OSError."""
+    def close(self) -> int:
+        """Write out and close; returns how many lines were dropped. Raises OSError."""
         self._file.close()
+        return self._file.dropped
