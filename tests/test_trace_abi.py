@@ -7,7 +7,7 @@ from typing import List, Tuple
 
 import pytest
 
-from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, retval, run, run_traced
+from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, opens_of, retval, run, run_traced
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="ABIs of amd64")
 
@@ -92,3 +92,13 @@ def test_unusual_call_numbers_behave_as_without_tracing(options: List[str], comp
     if b"x32 open -38\n" in native.stdout:  # an unknown number is no open, whatever its low bits say
         assert [entry[:2] for entry in seen_opens(traced.events, tmp_path)] == [("file", 0)]
         assert (tmp_path / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("data", [0, 1, 2, 7, 0xFFFF])
+def test_a_filter_of_the_program_cannot_pass_its_calls_off_as_another_abi_s(data: int, tmp_path: Path,
+                                                                            compile_c: Compiler) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("seven!\n")
+    result = run_traced([compile_c("forged.c"), str(data), str(secret)])
+    assert (result.status, result.stdout) == (0, b"7\n")
+    assert [retval(event) for event in opens_of(result.events, secret)] == [3]

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from blackbox import (Event, Session, event_options, is_detection, named, opens_of, read_events, retval, rule, run,
-                      run_traced, status_field, trace_command, wait_until, write_policy)
+from blackbox import (Compiler, Event, Session, descendants, environment, event_options, is_detection, named, opens_of,
+                      read_events, retval, rule, run, run_traced, status_field, trace_command, wait_until, write_policy)
+
+OPENAT = "257"
 
 # A shell that tells its pid, opens the given file for each line it reads and answers with what it read.
 READER = 'echo $$; while read word; do while ! read line < "$0"; do :; done; echo "$word"; done; exit 7'
@@ -20,11 +23,11 @@ def start(file: Path, output: Path) -> Session:
     return Session(trace_command(["sh", "-c", READER, str(file)], event_options(str(output))))
 
 
-def ask(session: Session, word: str) -> None:
+def ask(session: Session, word: str, answer: str = "") -> None:
     assert session.process.stdin is not None
     session.process.stdin.write(word.encode() + b"\n")
     session.process.stdin.flush()
-    assert session.line() == word
+    assert session.line() == (answer or word)
 
 
 def tracer_of(pid: int) -> int:
@@ -78,6 +81,39 @@ def test_a_killed_tracer_s_children_are_taken_over_as_well(tmp_path: Path) -> No
         assert session.finish()[0] == 3
     events = read_events(str(output))
     assert [event["process"]["pid"] for event in opens_of(events, file) if retval(event) >= 0] == [child]
+
+
+def test_a_zombie_does_not_keep_the_others_from_being_taken_over(tmp_path: Path, compile_c: Compiler) -> None:
+    file, output = tmp_path / "file", tmp_path / "events"
+    file.write_text("")
+    with Session(trace_command([compile_c("zombie.c"), str(file)], event_options(str(output)))) as session:
+        pid = int(session.line().split()[1])
+        children = "/proc/%d/task/%d/children" % (pid, pid)
+        (child,) = Path(children).read_text().split()
+        wait_until(lambda: status_field(int(child), "State")[:1] == "Z", "the child is a zombie")
+        kill_tracer(pid)
+        ask(session, "x", "0")
+        assert session.finish()[0] == 0
+    assert len(opened(output, file)) == 1
+
+
+def test_processes_that_fork_all_the_time_are_all_taken_over(tmp_path: Path) -> None:
+    """In the window without a tracer calls fail, so the loops ask for nothing; but nobody stays without one."""
+    flag = tmp_path / "flag"
+    flag.write_text("")
+    script = 'chain() { while test -e "$0"; do (:); done; }; chain & chain & chain & echo $$; wait; exit 3'
+    with Session(trace_command(["sh", "-c", script, str(flag)], ["--output", "/dev/null"])) as session:
+        pid = int(session.line())
+        for _ in range(3):
+            kill_tracer(pid)
+            wait_until(lambda: all(tracer_of(each) or not is_alive(each) for each in descendants(pid)),
+                       "every process has its tracer")
+        flag.unlink()
+        assert session.finish()[0] == 3
+
+
+def is_alive(pid: int) -> bool:
+    return status_field(pid, "State")[:1] not in ("Z", "X", "")
 
 
 def test_a_killed_keeper_leaves_the_program_running(tmp_path: Path) -> None:
@@ -134,3 +170,61 @@ def test_the_trace_of_a_command_that_does_nothing(tmp_path: Path) -> None:
     assert (result.status, names[0], names[-1], set(names[1:-1])) == (0, "exec", "exit", {"open", "mmap"})
     sequence = [event["evt"]["variables"]["sequence"] for event in result.events]
     assert sequence == list(range(1, len(sequence) + 1))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_reader_that_goes_away_costs_lines_only(tmp_path: Path, form: str) -> None:
+    script = "for i in 1 2 3 4 5 6 7; do cat /etc/passwd >/dev/null; done; echo out; exit 5"
+    command = trace_command(["sh", "-c", script],
+                            ["--events", "--format", form])
+    result = run(["bash", "-c", '"$@" 2> >(head -c 1 >/dev/null); echo $?', "bash"] + command)
+    assert result.stdout == b"out\n5\n"
+
+
+def test_a_reader_that_does_not_read_delays_nobody(tmp_path: Path) -> None:
+    """The pipe fills up; the command ends all the same, and its end is not waited for much longer."""
+    first, second = os.pipe()
+    script = "for i in 1 2 3 4 5 6 7 8 9; do cat /etc/passwd >/dev/null; done; echo out; exit 5"
+    command = trace_command(["sh", "-c", script],
+                            ["--events", "--format", "json"])
+    try:
+        slow = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=second, env=environment())
+        assert slow.stdout is not None
+        assert slow.stdout.read() == b"out\n"
+        assert slow.wait(30) == 5
+    finally:
+        os.close(first)
+        os.close(second)
+
+
+def test_a_named_pipe_without_a_reader_is_refused(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(str(fifo))
+    result = run(trace_command(["true"], ["--output", str(fifo)]))
+    assert result.status == 2 and str(fifo).encode() in result.stderr and result.stderr.count(b"\n") == 1
+
+
+def test_what_cannot_be_encoded_is_no_error(tmp_path: Path) -> None:
+    policy = tmp_path / "p.json"
+    policy.write_text('{"rules": [{"id": "odd", "expression": "exec.file.name == \\"true\\"", '
+                      '"product_tags": ["tactic:\\ud800"]}]}')
+    result = run(trace_command(["sh", "-c", "/bin/true; exit 5"], ["--policy", str(policy)]))
+    assert result.status == 5 and b"Traceback" not in result.stderr and result.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_the_start_ends_ebpfless(tmp_path: Path, number: int) -> None:
+    policy = tmp_path / "p.json"
+    os.mkfifo(str(policy))
+    with Session(trace_command(["echo", "started"], ["--policy", str(policy)])) as session:
+        wait_until(lambda: waits_in(session.pid) == OPENAT, "it waits for its policy")
+        os.kill(session.pid, number)
+        assert session.finish()[:2] == (-number, b"")
+
+
+def waits_in(pid: int) -> str:
+    """The number of the system call in which a process sleeps (proc(5), /proc/PID/syscall)."""
+    try:
+        return Path("/proc/%d/syscall" % pid).read_text().split()[0]
+    except OSError:
+        return ""

@@ -104,8 +104,12 @@ def _open_for_appending(path: str) -> int:
 
 
 def complain(text: str) -> None:
-    """One line on stderr; a closed stderr is nobody's problem."""
+    """One line on stderr; a stderr that is closed, or that nobody reads, is nobody's problem."""
+    line = ("ebpfless: %s\n" % text).encode("utf-8", "backslashreplace")
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
     try:
-        os.write(2, ("ebpfless: %s\n" % text).encode("utf-8", "surrogateescape"))
+        if poll.poll(0):
+            os.write(2, line[:select.PIPE_BUF])
     except OSError:
         pass
