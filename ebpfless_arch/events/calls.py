@@ -28,7 +28,7 @@ class FileEvent(CallEvent):
 
     `file` is what the call is about: as it was before, for mkdir and chdir as it is. `destination` is the new name of
     rename and link. `uid` and `gid` are chown's arguments, -1 where it leaves one; `attribute` is an extended
-    attribute's full name.
+    attribute's full name; `dirfd` is -100 (AT_FDCWD) where the call has none.
     """
 
     __slots__ = ("file", "destination", "mode", "uid", "gid", "flags", "dirfd", "attribute", "syscall_path",
@@ -42,7 +42,7 @@ class FileEvent(CallEvent):
         self.uid = -1
         self.gid = -1
         self.flags = 0
-        self.dirfd = 0
+        self.dirfd = -100
         self.attribute = ""
         self.syscall_path = ""
         self.syscall_destination_path = ""

@@ -15,6 +15,7 @@ from ebpfless_arch.kernel.procfs import FileStatus
 
 _DELETED = " (deleted)"
 _MEMORY_FILE = "/memfd:"
+_AT_FDCWD = -100
 _PTRACE_TRACEME = 0
 _BPF_MAP_CREATE = 0
 _PARAMETERS_AT_MOST = 4096
@@ -73,7 +74,7 @@ class CallMaker:
             event.destination = self._found(values["destination"])
         event.mode = values.get("mode", 0) & 0xFFFF
         event.uid, event.gid = _signed(values.get("uid", UNSET_ID)), _signed(values.get("gid", UNSET_ID))
-        event.flags, event.dirfd = values.get("flags", 0), values.get("dirfd", 0)
+        event.flags, event.dirfd = values.get("flags", 0), values.get("dirfd", _AT_FDCWD)
         event.attribute = _text(values, "attribute")
         event.syscall_path = _text(values, "path")
         event.syscall_destination_path = _text(values, "new_path")
@@ -159,7 +160,8 @@ class CallMaker:
             event.map_type, event.map_name = kind, decoded(name)
         else:
             event.program_type, event.program_name = kind, decoded(name)
-            event.attach_type, event.helpers = attach_type, helpers
+            # The language counts the types from 1 (BPF_CGROUP_INET_INGRESS), the kernel from 0.
+            event.attach_type, event.helpers = attach_type + 1, helpers
         return event
 
     def _module(self, record: Record, process: Process) -> CallEvent:

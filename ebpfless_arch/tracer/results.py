@@ -27,6 +27,8 @@ def finish(stop: Stop, pending: Pending, retval: int) -> Record:
         return _finish_open(stop, pending, retval)
     complete = _AT_RESULT.get(pending.row.event)
     if complete is not None:
+        # What is added belongs to this record: of a call that waits for a verdict there are two.
+        pending = pending._replace(values=dict(pending.values))
         complete(stop, pending, retval)
     return _call(stop, pending, retval)
 
