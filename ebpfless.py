@@ -187,6 +187,14 @@ def _split(arguments: List[str], parser: _Parser) -> Tuple[List[str], List[str]]
     return arguments[:position], arguments[position:]
 
 
+def _die_of_interrupts() -> None:
+    """Ctrl-C ends us as it ends any program, without a traceback, unless whoever started us had it ignored."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _overview() -> str:
     lines = ["Example: " + COMMANDS[0].example, "", "Commands (each has --help):"]
     lines += ["  %-9s %s" % (command.name, command.summary) for command in COMMANDS]
@@ -196,6 +204,7 @@ def _overview() -> str:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run a command line (default: the process's own); returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    _die_of_interrupts()
     if not words or words[0] in ("-h", "--help", "help"):
         (sys.stdout if words else sys.stderr).write(_overview())
         return 0 if words else _USAGE

@@ -37,6 +37,7 @@ def tracer_of(pid: int) -> int:
 def kill_tracer(pid: int) -> None:
     """Kill the tracer and wait for its successor."""
     old = tracer_of(pid)
+    assert old > 1
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: tracer_of(pid) not in (0, old), "another tracer takes over")
 
