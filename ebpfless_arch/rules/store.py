@@ -7,7 +7,7 @@ cgroup when they expire or when too many others have come.
 
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Iterable, Optional, TYPE_CHECKING, Tuple
 
 from ebpfless_arch.events.model import Event, Process
 from ebpfless_arch.rules.typed import Variables
@@ -67,17 +67,25 @@ class Store(Variables):
 
     def shown(self, event: Event) -> Dict[str, object]:
         """The variables that are set where the event happened, but for private ones; lists as lists."""
-        found = {}
+        found: Dict[str, object] = {}
         for name, holder in self._holders.items():
             is_shown = holder.slots and not holder.definition.private
             slot = holder.find(event.process, event.time) if is_shown else None
             if slot:
-                found[name] = list(slot) if holder.is_list else next(iter(slot))
+                found[name] = list(slot) if holder.is_list else _only(slot)
         return found
 
     def __len__(self) -> int:
         """Number of places that hold values."""
         return sum(len(holder.slots) for holder in self._holders.values())
+
+
+def _only(slot: "_Slot") -> object:
+    """The value of a variable that holds one."""
+    values: Iterable[object] = slot
+    for value in values:
+        return value
+    return None
 
 
 class _Holder:
@@ -104,7 +112,7 @@ class _Holder:
         slot = self.find(process, time)
         if not slot:
             return self.definition.default
-        return slot if self.is_list else next(iter(slot))
+        return slot if self.is_list else _only(slot)
 
     def find(self, process: Process, time: int) -> "Optional[_Slot]":
         """The slot that is read, without what has expired; None or empty without a value."""

@@ -202,7 +202,7 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
     writer = Writer(link.output)
     engine, _ = make_engine(abis, found, plan, writer, link.verdicts)
     count, problem = engine.take_over(keeper, main)
-    if not count:
+    if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
     gap: Any = decode.now() - since
