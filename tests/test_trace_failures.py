@@ -11,6 +11,8 @@ import pytest
 
 from blackbox import (Compiler, Event, Session, descendants, environment, event_options, is_detection, named, opens_of,
                       read_events, retval, rule, run, run_traced, status_field, trace_command, wait_until, write_policy)
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.tracer.keeper import Keeper, Receiver
 
 OPENAT = "257"
 
@@ -230,3 +232,30 @@ def waits_in(pid: int) -> str:
         return Path("/proc/%d/syscall" % pid).read_text().split()[0]
     except OSError:
         return ""
+
+
+class Failing(Receiver):
+    """A receiver that raises whatever it is asked for, and keeps what it is told of that."""
+
+    def __init__(self) -> None:
+        self.told: List[str] = []
+
+    def receive(self, record: Record) -> None:
+        """Raises."""
+        raise KeyError("receive")
+
+    def judge(self, record: Record) -> int:
+        """Raises."""
+        raise KeyError("judge")
+
+    def failed(self, text: str) -> None:
+        """Keeps the last line."""
+        self.told.append(text.splitlines()[-1])
+
+
+def test_an_error_of_the_receiver_is_reported_and_lets_calls_run() -> None:
+    keeper, receiver = Keeper.__new__(Keeper), Failing()
+    keeper._receiver = receiver
+    assert keeper._hand_over(receiver.judge, ()) == 0
+    assert keeper._hand_over(receiver.receive, ()) == 0
+    assert receiver.told == ["KeyError: 'judge'", "KeyError: 'receive'"]

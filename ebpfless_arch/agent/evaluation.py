@@ -61,9 +61,7 @@ class Agent(Receiver):
             self._tell(self._processes.apply(record))
 
     def _tell(self, event: Event) -> None:
-        self._sequence += 1
-        if self._events or event.type == "blind_spot":
-            self._write(event, None, [])
+        self._announce(event)
         # All rules are evaluated before any action runs: they read variables as they were before the event.
         self._report(event, self._rules.evaluate(event))
 
@@ -74,11 +72,15 @@ class Agent(Receiver):
         refusal = _refusal(matching, event)
         if refusal:
             event.retval = -refusal
-            self._sequence += 1
-            if self._events:
-                self._write(event, None, [])
+            self._announce(event)
             self._report(event, matching)
         return refusal
+
+    def _announce(self, event: Event) -> None:
+        """Count an event, and write it where events are asked for; what we cannot see is always told."""
+        self._sequence += 1
+        if self._events or event.type == "blind_spot":
+            self._write(event, None, [])
 
     def _report(self, event: Event, matching: List[Rule]) -> None:
         """Act on the rules that match an event, and tell of them."""

@@ -17,9 +17,6 @@ class Place(NamedTuple):
     cgroup: str
 
 
-NOWHERE = Place(NO_CONTAINER, "")
-
-
 class Containers:
     """Turns the text of /proc/PID/cgroup into places; a container's start is when we first saw it."""
 

@@ -22,10 +22,6 @@ class Features(NamedTuple):
     vm_read: bool
     problem: str
 
-    def describe(self) -> str:
-        """One line for people."""
-        return ", ".join("%s=%s" % (name, value) for name, value in zip(self._fields, self) if name != "problem")
-
 
 NO_PTRACE = Features(False, False, False, False, False, False, "")
 

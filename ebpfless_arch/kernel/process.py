@@ -1,7 +1,6 @@
 """prctl(2) and identities of this very process."""
 
 import ctypes
-import errno
 import os
 from typing import Optional
 
@@ -9,7 +8,6 @@ from ebpfless_arch.kernel.libc import failure, function
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_PTRACER = 0x59616D61
 
 _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 
@@ -25,12 +23,6 @@ def set_name(name: bytes) -> None:
     buffer = ctypes.create_string_buffer(name[:15])
     ctypes_address = ctypes.addressof(buffer)
     _prctl(_PR_SET_NAME, ctypes_address, None, 0, 0)
-
-
-def allow_tracer(pid: int) -> None:
-    """Let process `pid` trace this one under Yama's restricted scope; nothing where there is no Yama."""
-    if _prctl(_PR_SET_PTRACER, pid, None, 0, 0) != 0 and ctypes.get_errno() != errno.EINVAL:
-        raise failure("prctl(PTRACER)", {})
 
 
 def change_identity(uid: Optional[int], gid: Optional[int]) -> None:

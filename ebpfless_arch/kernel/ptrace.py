@@ -12,13 +12,10 @@ PEEKDATA = 2
 CONT = 7
 GETREGS = 12
 SETREGS = 13
-DETACH = 17
 SYSCALL = 24
 SETOPTIONS = 0x4200
 GETEVENTMSG = 0x4201
 GETSIGINFO = 0x4202
-GETREGSET = 0x4204
-SETREGSET = 0x4205
 SEIZE = 0x4206
 INTERRUPT = 0x4207
 LISTEN = 0x4208
@@ -30,7 +27,6 @@ O_TRACEVFORK = 0x04
 O_TRACECLONE = 0x08
 O_TRACEEXEC = 0x10
 O_TRACESECCOMP = 0x80
-O_EXITKILL = 0x100000
 
 EVENT_FORK = 1
 EVENT_VFORK = 2
@@ -100,11 +96,6 @@ def resume(request: int, tid: int, signal: int) -> None:
 def listen(tid: int) -> None:
     """Leave a thread in its group-stop, but learn when it continues (PTRACE_LISTEN)."""
     _request("LISTEN", LISTEN, tid, 0, 0)
-
-
-def detach(tid: int, signal: int = 0) -> None:
-    """Stop being the tracer of a stopped thread; it goes on with the signal, if any."""
-    _request("DETACH", DETACH, tid, 0, signal)
 
 
 def event_message(tid: int) -> int:

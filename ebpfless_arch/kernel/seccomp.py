@@ -4,15 +4,15 @@ import ctypes
 import errno
 import struct
 import sys
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
 RET_ALLOW = 0x7FFF0000
 RET_TRACE = 0x7FF00000
 
-# The filter's data, which the tracer gets with the stop, says by which ABI the call came: the index of the block,
-# or FOREIGN for an architecture or a number range that no block covers.
+# The filter's data, for whoever reads its answers: the index of the block that matched, or FOREIGN for an architecture
+# or a number range that no block covers. The tracer does not go by it: a program can forge it (tracer/stops.py).
 FOREIGN = 0xFFFF
 
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
@@ -149,18 +149,17 @@ def load_filter(program: bytes) -> None:
         raise failure("prctl(SECCOMP)", _ADVICE)
 
 
-def install(program: bytes, no_new_privs: Optional[bool] = None) -> bool:
+def install(program: bytes) -> bool:
     """Install a filter, with NO_NEW_PRIVS only where the kernel insists on it; returns whether it did.
 
     Without NO_NEW_PRIVS setuid programs keep working, but that needs CAP_SYS_ADMIN (seccomp(2)).
     """
-    if not no_new_privs:
-        try:
-            load_filter(program)
-            return False
-        except OSError as error:
-            if error.errno != errno.EACCES or no_new_privs is False:
-                raise
+    try:
+        load_filter(program)
+        return False
+    except OSError as error:
+        if error.errno != errno.EACCES:
+            raise
     set_no_new_privs()
     load_filter(program)
     return True

@@ -310,14 +310,8 @@ _COMMON = (
 )
 
 # Events that exist without fields of their own, so no rule can name them.
-_SILENT_EVENTS = ("fork", "umount")
 
 EVENT_TYPES = frozenset(event.name for event in _EVENTS)
-
-
-def unseen_events() -> Dict[str, str]:
-    """Event types that cannot fire here, each with the reason."""
-    return {event.name: event.why for event in _EVENTS if event.why}
 
 
 def _expand(event: _Event) -> Iterator[Field]:

@@ -216,15 +216,17 @@ class Keeper:
             if record[0] == records.STATE:
                 self._on_state(record)
             elif record[0] == records.ASK:
-                self._answer(record[4], self._receiver.judge(record[5]))
+                self._answer(record[4], self._hand_over(self._receiver.judge, record[5]))
             else:
-                self._hand_over(record)
+                self._hand_over(self._receiver.receive, record)
 
-    def _hand_over(self, record: Record) -> None:
+    def _hand_over(self, work: Callable[[Record], Optional[int]], record: Record) -> int:
+        """Let the receiver do something with a record; an error of its own is reported and means 0."""
         try:
-            self._receiver.receive(record)
+            return work(record) or 0
         except Exception:  # the keeper must live: without it nobody would look after the command
             self._receiver.failed(traceback.format_exc())
+            return 0
 
     def _answer(self, number: int, refusal: int) -> None:
         try:
