@@ -9,6 +9,7 @@ import sys
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 from ebpfless_arch import __version__
+from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, SETTINGS, Setting, read
 
 _USAGE = 2
 _FAILED = 125
@@ -16,45 +17,48 @@ _FAILED = 125
 Option = Tuple[Tuple[str, ...], Dict[str, Any]]
 
 
-def _user_id(text: str) -> int:
-    """A numeric user or group id; raises ArgumentTypeError."""
-    if not text.isdigit() or int(text) >= 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError("'%s' is not a numeric id; `id -u NAME` and `id -g NAME` print them" % text)
-    return int(text)
+def _of_settings(command: str) -> Tuple[Option, ...]:
+    """The options of a command that are settings as well: see agent/settings.py."""
+    return tuple(((setting.flag,), _option_of(setting)) for setting in SETTINGS
+                 if setting.flag and command in setting.commands)
 
 
-def _duration(text: str) -> str:
-    """A duration as Go writes it: 500ms, 2s, 1m30s; raises ArgumentTypeError."""
-    import re
+def _option_of(setting: Setting) -> Dict[str, Any]:
+    """How argparse takes a setting. One that is not given leaves no trace: it is not a value."""
+    how: Dict[str, Any] = dict(dest=setting.key, default=argparse.SUPPRESS, help=setting.help)
+    if setting.kind == "bool":
+        return dict(how, action="store_true")
+    if setting.default:
+        how["help"] += " (default: %s)" % setting.default
+    kind, _, choices = setting.kind.partition(":")
+    if choices:
+        return dict(how, choices=choices.split("|"))
+    how["metavar"] = setting.placeholder
+    if kind == "words":
+        return dict(how, action="append")
+    return dict(how, type=lambda text: _typed(setting, text))
 
-    if not re.match(r"^(\d+(\.\d+)?(ns|us|ms|s|m|h))+$", text):
-        raise argparse.ArgumentTypeError("'%s' is not a duration such as 500ms or 2s" % text)
-    return text
+
+def _typed(setting: Setting, text: str) -> Any:
+    try:
+        return read(setting, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error))
 
 
-TRACE_OPTIONS: Tuple[Option, ...] = (
-    (("--policy",), dict(action="append", default=[], metavar="FILE|DIR",
-                         help="rules to use, repeatable (default: the built-in policy)")),
-    (("--output",), dict(action="append", default=[], metavar="FILE",
-                         help="where detections go, repeatable; - is stderr (default: -)")),
-    (("--format",), dict(choices=("text", "json"), default="text", help="text or json lines (default: text)")),
-    (("--events",), dict(action="store_true", help="write every event, not only detections")),
-    (("--uid",), dict(type=_user_id, metavar="N", help="run COMMAND as this numeric user id")),
-    (("--gid",), dict(type=_user_id, metavar="N", help="run COMMAND as this numeric group id")),
-    (("--disable-seccomp",), dict(action="store_true", help="stop at every system call, not by a filter (slow)")),
-    (("--disable-stats",), dict(action="store_true", help="name files only: no owner, times, inode")),
-    (("--wait-all",), dict(action="store_true", help="wait for processes that outlive COMMAND, too")),
-    (("--verbose",), dict(action="store_true", help="say at the end what was counted")),
-    (("--probe-addr",), dict(default="none", metavar="HOST:PORT", help="accepted; there is no link to a probe yet")),
+_CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="the configuration (default: %s)" % DEFAULT_FILE))
+
+TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
+    _CONFIG_OPTION,
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
-    (("--disable-proc-scan",), dict(action="store_true", help="accepted; there is no scan of /proc yet")),
-    (("--proc-scan-rate",), dict(type=_duration, metavar="DURATION",
-                                 help="accepted; there is no scan of /proc yet")),
     (("--pid",), dict(action="append", type=int, metavar="PID", help="not yet: trace a running process")),
     (("--wait-probe",), dict(type=float, metavar="SECONDS", help="not yet: wait for a probe")),
-    (("--config",), dict(metavar="FILE", help="not yet: read a configuration")),
 )
 
+CONFIG_OPTIONS: Tuple[Option, ...] = (
+    _CONFIG_OPTION,
+    (("--origin",), dict(action="store_true", help="say where each value came from")),
+)
 
 CHECK_OPTIONS: Tuple[Option, ...] = (
     (("--cases",), dict(default="", metavar="FILE", help="try the cases of FILE, which are unit tests for rules")),
@@ -102,9 +106,9 @@ def nearest(word: str, known: List[str]) -> str:
 def run_trace(arguments: argparse.Namespace) -> int:
     """`ebpfless trace`."""
     from ebpfless_arch.agent import local
-    from ebpfless_arch.agent.options import TraceOptions, UsageError
+    from ebpfless_arch.agent.options import UsageError
 
-    for name, value in (("--pid", arguments.pid), ("--wait-probe", arguments.wait_probe), ("--config", arguments.config)):
+    for name, value in (("--pid", arguments.pid), ("--wait-probe", arguments.wait_probe)):
         if value is not None:
             _complain("trace: %s is not there yet in version %s" % (name, __version__))
             return _USAGE
@@ -113,15 +117,37 @@ def run_trace(arguments: argparse.Namespace) -> int:
         _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]'")
         return _USAGE
     try:
-        return local.trace(TraceOptions(
-            command, arguments.policy, arguments.output, arguments.format, arguments.events, arguments.verbose,
-            not arguments.disable_seccomp, not arguments.disable_stats, arguments.wait_all, arguments.uid, arguments.gid))
+        return local.trace(command, arguments.config, _given(arguments))
     except UsageError as error:
         _complain("trace: %s" % error)
         return _USAGE
     except OSError as error:
         _complain("trace: the system refuses what is needed to start: %s" % error)
         return _FAILED
+
+
+def _given(arguments: argparse.Namespace) -> Dict[str, Any]:
+    """The settings that options have set, by their keys."""
+    return {key: value for key, value in vars(arguments).items() if key in BY_KEY}
+
+
+def run_config(arguments: argparse.Namespace) -> int:
+    """`ebpfless config`."""
+    from ebpfless_arch.agent import config
+    from ebpfless_arch.agent.options import UsageError
+
+    if arguments.operands:
+        _complain("config: '%s' is too much; options are --config FILE and --origin" % arguments.operands[0])
+        return _USAGE
+    try:
+        found = config.load(arguments.config)
+    except UsageError as error:
+        _complain("config: %s" % error)
+        return _USAGE
+    for warning in found.warnings:
+        _complain("config: %s" % warning)
+    print("\n".join(config.lines(found, arguments.origin)))
+    return 0
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -154,6 +180,7 @@ COMMANDS = (
             run_trace, TRACE_OPTIONS),
     Command("check", "say what is wrong with policies", "ebpfless check my-policy.json",
             run_check, CHECK_OPTIONS, CHECK_DETAILS),
+    Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS),
     Command("version", "print versions", "ebpfless version", run_version, ()),
 )
 

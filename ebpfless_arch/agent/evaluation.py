@@ -9,8 +9,9 @@ import os
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from ebpfless_arch import __version__
+from ebpfless_arch.agent.config import Config
 from ebpfless_arch.agent.ending import Ender
-from ebpfless_arch.agent.options import TraceOptions, UsageError
+from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
@@ -178,16 +179,19 @@ def _denied(rules: RuleSet) -> FrozenSet[str]:
                      if any(isinstance(action, Deny) for action in rule.actions))
 
 
-def prepare(options: TraceOptions) -> Tuple[Agent, Interest]:
+def prepare(config: Config) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change."""
-    loaded = _load_rules(options.policies)
+    for warning in config.warnings:
+        complain(warning)
+    loaded = _load_rules(config["runtime_security_config.policies.dir"])
     rules = loaded.rule_set
-    outputs = [_open_output(path, options.format, loaded.variables.shown) for path in options.outputs or ["-"]]
+    outputs = [_open_output(path, config["trace.format"], loaded.variables.shown) for path in config["trace.output"]]
     users = Users()
     processes = Processes(users, outer_lineage(users, os.getppid()))
     loaded.variables.find_process = processes.find
-    wanted = ALL_EVENTS | rules.event_types if options.events else rules.event_types
-    return Agent(rules, processes, outputs, options.events), Interest(frozenset(wanted), options.events, _denied(rules))
+    events = config["trace.events"]
+    wanted = ALL_EVENTS | rules.event_types if events else rules.event_types
+    return Agent(rules, processes, outputs, events), Interest(frozenset(wanted), events, _denied(rules))
 
 
 def _load_rules(paths: List[str]) -> LoadedPolicies:

@@ -1,15 +1,21 @@
 """`ebpfless trace` on its own: tracer -> processes -> rules -> outputs in one agent."""
 
 import os
+from typing import TYPE_CHECKING, Any, List, Mapping
 
 from ebpfless_arch.abi import MACHINES
-from ebpfless_arch.agent.options import TraceOptions, UsageError
+from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.tracer.keeper import Keeper, die_like
-from ebpfless_arch.tracer.launch import FAILED, Plan
+from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
+
+if TYPE_CHECKING:
+    from ebpfless_arch.agent.config import Config
 
 
-def trace(options: TraceOptions) -> int:
+def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
     """Run a command under trace; returns the exit status, unless the command's end is followed by signal.
+
+    `config_file` is "" for the usual one, `flags` are the settings that options gave, by their keys.
 
     Raises UsageError, before anything has started, for what the user has to change.
     """
@@ -19,7 +25,14 @@ def trace(options: TraceOptions) -> int:
                          % (os.uname().machine, ", ".join(sorted(MACHINES))))
     _check_proc()
     with Keeper(abis) as keeper:
-        return _run(keeper, options)
+        # Only now: the tracer, forked a moment ago, must not carry what this loads.
+        from ebpfless_arch.agent import config
+
+        settings = config.load(config_file, flags)
+        words = [os.fsencode(word) for word in command]
+        if settings.enabled:
+            return _run(keeper, words, settings)
+    return run_untraced(words, settings["trace.uid"], settings["trace.gid"])
 
 
 def _check_proc() -> None:
@@ -33,13 +46,13 @@ def _check_proc() -> None:
                          % (int(shown), os.getpid()))
 
 
-def _run(keeper: Keeper, options: TraceOptions) -> int:
-    # Only now: the tracer, forked a moment ago, must not carry what this loads.
+def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
-    agent, interest = evaluation.prepare(options)
-    plan = Plan([os.fsencode(word) for word in options.command], sorted(interest.events), interest.failures, sorted(interest.denied),
-                options.use_filter, options.attributes, options.uid, options.gid, os.getpid())
-    outcome = keeper.launch(plan, agent, options.wait_all)
-    agent.conclude(outcome.problem, options.verbose)
+    agent, interest = evaluation.prepare(settings)
+    plan = Plan(command, sorted(interest.events), interest.failures, sorted(interest.denied),
+                not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
+                settings["trace.uid"], settings["trace.gid"], os.getpid())
+    outcome = keeper.launch(plan, agent, settings["trace.wait_all"])
+    agent.conclude(outcome.problem, settings["trace.verbose"])
     return die_like(outcome.status) if outcome.status >= 0 else FAILED

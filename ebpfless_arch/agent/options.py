@@ -1,22 +1,6 @@
 """What the command line says, as plain data, and the error for what the user has to change."""
 
-from typing import List, NamedTuple, Optional
-
-
-class TraceOptions(NamedTuple):
-    """Options of `ebpfless trace`."""
-
-    command: List[str]
-    policies: List[str]
-    outputs: List[str]
-    format: str
-    events: bool
-    verbose: bool
-    use_filter: bool
-    attributes: bool
-    wait_all: bool
-    uid: Optional[int]
-    gid: Optional[int]
+from typing import List, NamedTuple
 
 
 class CheckOptions(NamedTuple):

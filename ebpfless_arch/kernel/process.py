@@ -12,9 +12,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 
 
-def become_subreaper() -> None:
-    """Orphans among the descendants become children of this process (Linux 3.4); raises OSError."""
-    if _prctl(_PR_SET_CHILD_SUBREAPER, 1, None, 0, 0) != 0:
+def become_subreaper(truly: bool = True) -> None:
+    """Orphans among the descendants become children of this process (Linux 3.4), or no longer; raises OSError."""
+    if _prctl(_PR_SET_CHILD_SUBREAPER, int(truly), None, 0, 0) != 0:
         raise failure("prctl(CHILD_SUBREAPER)", {})
 
 

@@ -129,8 +129,7 @@ def _become(plan: Plan, go: int, program: bytes, mask: Sequence[int]) -> None:
     status = FAILED
     try:
         if os.read(go, 1):
-            for number in _RESET_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            _reset_signals()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if program:
                 seccomp.install(program)
@@ -140,6 +139,23 @@ def _become(plan: Plan, go: int, program: bytes, mask: Sequence[int]) -> None:
         _complain(str(error.strerror or error))
     finally:
         os._exit(status)
+
+
+def run_untraced(command: List[bytes], uid: Optional[int], gid: Optional[int]) -> int:
+    """Become the command, which nobody watches; returns the exit status where that fails."""
+    try:
+        _reset_signals()
+        process.become_subreaper(False)
+        process.change_identity(uid, gid)
+        return _execute(command)
+    except OSError as error:
+        _complain(str(error.strerror or error))
+        return FAILED
+
+
+def _reset_signals() -> None:
+    for number in _RESET_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _execute(command: List[bytes]) -> int:

@@ -1,0 +1,172 @@
+"""The one schema of the configuration: what can be set, of which kind it is, and what it is otherwise.
+
+Parsing, the options of the command line, `ebpfless config` and docs/configuration.md come from it. It is imported
+before the tracer is forked, so it imports nothing that is large.
+"""
+
+from typing import Any, Callable, Dict, NamedTuple, Tuple
+
+
+DEFAULT_FILE = "/etc/ebpfless/ebpfless.ini"
+
+
+class Setting(NamedTuple):
+    """One thing that can be set.
+
+    key: a dotted path; all but its last word name the section of an INI file. kind: one of KINDS, with its choices
+    behind a colon. default: as a file would say it, "" for nothing. flag: its option of `commands`, which
+    `variables` do as well, besides the names that variable_names() makes of the key.
+    """
+
+    key: str
+    kind: str
+    default: str
+    help: str
+    flag: str = ""
+    commands: Tuple[str, ...] = ("trace",)
+    placeholder: str = ""
+    variables: Tuple[str, ...] = ()
+
+
+_WATCH = "runtime_security_config"
+
+SETTINGS = (
+    Setting(_WATCH + ".enabled", "bool", "true", "false: trace runs its command untraced"),
+    Setting(_WATCH + ".ebpfless.enabled", "bool", "true", "the same, for this agent alone"),
+    Setting(_WATCH + ".ebpfless.socket", "address", "localhost:5678", "where the probe listens; none: work alone",
+            "--probe-addr", placeholder="HOST:PORT"),
+    Setting(_WATCH + ".policies.dir", "words", "", "rules to use, repeatable (default: the built-in policy)",
+            "--policy", placeholder="FILE|DIR"),
+    Setting("trace.output", "words", "-", "where detections go, repeatable; - is stderr", "--output",
+            placeholder="FILE"),
+    Setting("trace.format", "choice:text|json", "text", "text or json lines", "--format"),
+    Setting("trace.events", "bool", "false", "write every event, not only detections", "--events"),
+    Setting("trace.uid", "id", "", "run COMMAND as this numeric user id", "--uid", placeholder="N"),
+    Setting("trace.gid", "id", "", "run COMMAND as this numeric group id", "--gid", placeholder="N"),
+    Setting("trace.disable_seccomp", "bool", "false", "stop at every system call, not by a filter (slow)",
+            "--disable-seccomp", variables=("DD_CWS_INSTRUMENTATION_SECCOMP_DISABLED",)),
+    Setting("trace.disable_stats", "bool", "false", "name files only: no owner, times, inode",
+            "--disable-stats", variables=("DD_CWS_INSTRUMENTATION_STATS_DISABLED",)),
+    Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
+    Setting("trace.verbose", "bool", "false", "say at the end what was counted", "--verbose"),
+    Setting("trace.disable_proc_scan", "bool", "false", "accepted; there is no scan of /proc yet",
+            "--disable-proc-scan", variables=("DD_CWS_INSTRUMENTATION_PROC_SCAN_DISABLED",)),
+    Setting("trace.proc_scan_rate", "duration", "500ms", "accepted; there is no scan of /proc yet",
+            "--proc-scan-rate", placeholder="DURATION", variables=("DD_CWS_INSTRUMENTATION_PROC_SCAN_RATE",)),
+)
+
+BY_KEY = {setting.key: setting for setting in SETTINGS}
+
+
+def variable_names(setting: Setting) -> Tuple[str, ...]:
+    """Variables of the environment that set it, the strongest first: our own name, then Datadog's."""
+    name = setting.key.replace(".", "_").upper()
+    theirs = ("DD_" + name,) if setting.key.startswith(_WATCH + ".") else ()
+    return ("EBPFLESS_" + name,) + theirs + setting.variables
+
+
+# --- kinds ----------------------------------------------------------------------------
+
+class Kind(NamedTuple):
+    """A way to read a value: from the text of a file, a variable or an option; ValueError says what was expected."""
+
+    read: Callable[[str], Any]
+    expected: str
+    json: Tuple[type, ...]
+
+
+_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "B": 1, "KB": 1000, "MB": 10 ** 6, "GB": 10 ** 9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_NO_ID = 0xFFFFFFFF
+
+
+def _read_bool(text: str) -> bool:
+    return _TRUTH[text.lower()]
+
+
+def _read_id(text: str) -> int:
+    if not text.isdigit() or int(text) >= _NO_ID:
+        raise ValueError(text)
+    return int(text)
+
+
+def _read_number(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text)
+
+
+def _read_size(text: str) -> int:
+    digits = text.rstrip("BKMGibkmg ")
+    return int(_read_number(digits) * _BYTES[text[len(digits):].strip().upper()])
+
+
+def _read_duration(text: str) -> float:
+    """Go's form: 500ms, 1m30s."""
+    rest, seconds = text, 0.0
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        unit = rest[digits:].rstrip()
+        unit = unit[:len(unit) - len(unit.lstrip("abcdefghijklmnopqrstuvwxyz"))]
+        seconds += float(rest[:digits]) * _SECONDS[unit]
+        rest = rest[digits + len(unit):]
+    if not text:
+        raise ValueError(text)
+    return seconds
+
+
+def _read_address(text: str) -> str:
+    """HOST:PORT, [V6]:PORT, unix:PATH, or none."""
+    if text == "none" or text.startswith("unix:/"):
+        return text
+    host, colon, port = text.rpartition(":")
+    bare = host.startswith("[") and host.endswith("]") or ":" not in host
+    if not colon or not host.strip("[]") or not bare or not 0 < _read_number(port) < 65536:
+        raise ValueError(text)
+    return text
+
+
+def _read_words(text: str) -> Any:
+    return [word.strip() for line in text.split("\n") for word in line.split(",") if word.strip()]
+
+
+KINDS: Dict[str, Kind] = {
+    "bool": Kind(_read_bool, "true or false", (bool,)),
+    "id": Kind(_read_id, "a numeric id; `id -u NAME` and `id -g NAME` print them", (int,)),
+    "number": Kind(_read_number, "a whole number", (int,)),
+    "size": Kind(_read_size, "a number of bytes such as 64KiB or 16MiB", (int, str)),
+    "duration": Kind(_read_duration, "a duration such as 500ms or 2s", (str,)),
+    "address": Kind(_read_address, "HOST:PORT, unix:/PATH or none", (str,)),
+    "text": Kind(str, "a text", (str,)),
+    "words": Kind(_read_words, "words, separated by commas or lines", (list,)),
+}
+
+
+_EMPTY: Dict[str, Any] = {"words": [], "address": "none"}
+
+
+def read(setting: Setting, text: str) -> Any:
+    """The value that a text means for a setting, None for "not set". Raises ValueError, which says what was expected."""
+    if not text.strip():
+        return _EMPTY.get(setting.kind)
+    kind, _, choices = setting.kind.partition(":")
+    if kind == "choice":
+        if text in choices.split("|"):
+            return text
+        raise ValueError("'%s' is not one of %s" % (text, choices.replace("|", ", ")))
+    try:
+        return KINDS[kind].read(text.strip())
+    except (ValueError, KeyError):
+        raise ValueError("'%s' is not %s" % (text, KINDS[kind].expected))
+
+
+def suits(setting: Setting, value: Any) -> bool:
+    """Whether a value of a JSON file is of the setting's kind."""
+    kind, _, choices = setting.kind.partition(":")
+    allowed = KINDS[kind].json if kind in KINDS else (str,)
+    if isinstance(value, bool) and bool not in allowed:
+        return False
+    if isinstance(value, list):
+        return list in allowed and all(isinstance(word, str) for word in value)
+    return isinstance(value, allowed)
