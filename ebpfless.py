@@ -60,6 +60,10 @@ CONFIG_OPTIONS: Tuple[Option, ...] = (
     (("--origin",), dict(action="store_true", help="say where each value came from")),
 )
 
+VERSION_OPTIONS: Tuple[Option, ...] = (
+    (("--json",), dict(action="store_true", help="one JSON object, with the features found")),
+)
+
 CHECK_OPTIONS: Tuple[Option, ...] = (
     (("--cases",), dict(default="", metavar="FILE", help="try the cases of FILE, which are unit tests for rules")),
     (("--format",), dict(choices=("text", "json"), default="text", help="text, or one JSON object (default: text)")),
@@ -71,13 +75,14 @@ Exit status: 0 sound, 1 an error or a case that differs, 2 a file cannot be read
 
 
 class Command(NamedTuple):
-    """One row of the command table."""
+    """One row of the command table; `operands` is what follows its options, "" for nothing."""
 
     name: str
     summary: str
     example: str
     run: Callable[[argparse.Namespace], int]
     options: Tuple[Option, ...]
+    operands: str = ""
     details: str = ""
 
 
@@ -136,9 +141,6 @@ def run_config(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import config
     from ebpfless_arch.agent.options import UsageError
 
-    if arguments.operands:
-        _complain("config: '%s' is too much; options are --config FILE and --origin" % arguments.operands[0])
-        return _USAGE
     try:
         found = config.load(arguments.config)
     except UsageError as error:
@@ -165,10 +167,23 @@ def run_check(arguments: argparse.Namespace) -> int:
         return _USAGE
 
 
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """`ebpfless doctor`."""
+    from ebpfless_arch.agent import doctor
+
+    return doctor.diagnose()
+
+
 def run_version(arguments: argparse.Namespace) -> int:
     """`ebpfless version`."""
+    import json
     import os
 
+    if arguments.json:
+        from ebpfless_arch.agent import doctor
+
+        print(json.dumps(doctor.version(), indent=2))
+        return 0
     system = os.uname()
     print("ebpfless %s, Python %s, %s %s, %s" % (__version__, sys.version.split()[0], system.sysname, system.release,
                                                  system.machine))
@@ -177,11 +192,13 @@ def run_version(arguments: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command("trace", "run a command and watch it and all that it starts", "ebpfless trace -- /usr/bin/app --port 80",
-            run_trace, TRACE_OPTIONS),
+            run_trace, TRACE_OPTIONS, "COMMAND"),
     Command("check", "say what is wrong with policies", "ebpfless check my-policy.json",
-            run_check, CHECK_OPTIONS, CHECK_DETAILS),
+            run_check, CHECK_OPTIONS, "POLICY", CHECK_DETAILS),
     Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS),
-    Command("version", "print versions", "ebpfless version", run_version, ()),
+    Command("doctor", "say what this host allows, and how to mend what it does not", "ebpfless doctor", run_doctor, (),
+            details="Exit status: 0 all works, 1 with limits, 2 nothing can be traced here"),
+    Command("version", "print versions", "ebpfless version --json", run_version, VERSION_OPTIONS),
 )
 
 
@@ -243,6 +260,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
             options, operands = _split(words[1:], parser)
             found = parser.parse_args(options)
             found.operands = operands
+            if operands and not command.operands:
+                parser.error("'%s' is too much" % operands[0])
             return command.run(found)
     _complain("%s: unknown command%s" % (words[0], nearest(words[0], [command.name for command in COMMANDS])))
     return _USAGE

@@ -152,9 +152,6 @@ def test_a_stray_variable_is_told_and_no_obstacle() -> None:
     assert result.stderr == b"ebpfless config: EBPFLESS_TRACE_FORMT: no such setting; did you mean EBPFLESS_TRACE_FORMAT?\n"
 
 
-def test_operands_of_config_are_refused() -> None:
-    assert "'more' is too much" in complaint("config", "more")
-
 
 @pytest.mark.parametrize("kind,text,value", [
     ("duration", "500ms", 0.5), ("duration", "1m30s", 90.0), ("duration", "1.5h", 5400.0), ("size", "64KiB", 65536),
