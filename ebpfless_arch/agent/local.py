@@ -52,7 +52,7 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     agent, interest = evaluation.prepare(settings)
     plan = Plan(command, sorted(interest.events), interest.failures, sorted(interest.denied),
                 not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
-                settings["trace.uid"], settings["trace.gid"], os.getpid())
+                settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")
     outcome = keeper.launch(plan, agent, settings["trace.wait_all"])
     agent.conclude(outcome.problem, settings["trace.verbose"])
     return die_like(outcome.status) if outcome.status >= 0 else FAILED

@@ -47,6 +47,8 @@ SETTINGS = (
             "--disable-seccomp", variables=("DD_CWS_INSTRUMENTATION_SECCOMP_DISABLED",)),
     Setting("trace.disable_stats", "bool", "false", "name files only: no owner, times, inode",
             "--disable-stats", variables=("DD_CWS_INSTRUMENTATION_STATS_DISABLED",)),
+    Setting("trace.on_failure", "choice:open|kill", "open", "when the tracer dies: open, the program goes on; kill, it dies",
+            "--on-failure"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
     Setting("trace.verbose", "bool", "false", "say at the end what was counted", "--verbose"),
     Setting("trace.disable_proc_scan", "bool", "false", "accepted; there is no scan of /proc yet",

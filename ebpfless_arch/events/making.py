@@ -11,7 +11,7 @@ from ebpfless_arch.events.calls import (BpfEvent, CallEvent, FileEvent, Identity
 from ebpfless_arch.events.model import UNSET_ID, Credentials, File, Process
 from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.kernel.procfs import FileStatus
+from ebpfless_arch.kernel.statx import FileStatus
 
 _DELETED = " (deleted)"
 _MEMORY_FILE = "/memfd:"

@@ -8,7 +8,7 @@ follows depends on the kind:
     EXEC   retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path, interpreter,
            identity, comm, tty, start (clock ticks since boot), cgroup
            (identity: 9 ints as events.model.Credentials; the rest after envp_cut is None or empty for a
-           failed call; file and interpreter are file statuses, see kernel/procfs.py)
+           failed call; file and interpreter are file statuses, see kernel/statx.py)
     OPEN   retval, path, argument, flags, mode, file, error
     CALL   retval, event, values      any other call: SECL's event type and a table of what is known, by name:
            file, destination          (path, file status or None, error): what the call is about, before it was made,

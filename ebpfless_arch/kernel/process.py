@@ -18,6 +18,17 @@ def become_subreaper(truly: bool = True) -> None:
         raise failure("prctl(CHILD_SUBREAPER)", {})
 
 
+def ask_to_be_spared(score: int = -900) -> bool:
+    """Ask not to be the one that is killed when memory runs out (proc(5), oom_score_adj); False where that is not
+    permitted: it needs CAP_SYS_RESOURCE."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(score))
+    except OSError:
+        return False
+    return True
+
+
 def set_name(name: bytes) -> None:
     """Name this thread as ps shows it, 15 bytes at most."""
     buffer = ctypes.create_string_buffer(name[:15])

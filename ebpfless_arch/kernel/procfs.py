@@ -5,13 +5,12 @@ import os
 import stat as stat_module
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from ebpfless_arch.kernel.statx import FileStatus, look
+
 PROC = b"/proc"
 _READ_AT_MOST = 1 << 20
 _MAPS_AT_MOST = 1 << 24
 _SYMLINKS_AT_MOST = 40
-
-# mode, inode, device, links, uid, gid, size, mtime ns, ctime ns
-FileStatus = Tuple[int, int, int, int, int, int, int, int, int]
 
 
 class Stat(NamedTuple):
@@ -81,15 +80,9 @@ def link(pid: int, name: str) -> bytes:
 def status_of(pid: int, name: str) -> FileStatus:
     """Attributes of the file behind the link /proc/PID/name; raises OSError."""
     try:
-        return as_status(os.stat(_path(pid, name)))
+        return look(_path(pid, name))
     except OSError as error:
         raise _gone(error)
-
-
-def as_status(found: os.stat_result) -> FileStatus:
-    """A stat result as a plain tuple."""
-    return (found.st_mode, found.st_ino, found.st_dev, found.st_nlink, found.st_uid, found.st_gid,
-            found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def stat(pid: int) -> Stat:
@@ -208,8 +201,8 @@ def processes() -> List[int]:
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]
 
 
-def descendants(root: int) -> List[int]:
-    """Ids of all processes below `root`, parents before children."""
+def descendants(*roots: int) -> List[int]:
+    """Ids of all processes below these, each once, parents before children."""
     children: Dict[int, List[int]] = {}
     for pid in processes():
         try:
@@ -217,9 +210,10 @@ def descendants(root: int) -> List[int]:
         except (OSError, ValueError, IndexError):
             continue
     found: List[int] = []
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
-        offspring = children.get(waiting.pop(0), [])
+        # Each parent is asked once, or a root below another root would be counted twice.
+        offspring = children.pop(waiting.pop(0), [])
         found += offspring
         waiting += offspring
     return found
@@ -291,7 +285,7 @@ class View:
     def status(self, path: bytes) -> Optional[FileStatus]:
         """Attributes of a resolved path, None where it cannot be looked at."""
         try:
-            return as_status(os.lstat(path.lstrip(b"/") or b".", dir_fd=self._root))
+            return look(path.lstrip(b"/") or b".", self._root, follow=False)
         except OSError:
             return None
 

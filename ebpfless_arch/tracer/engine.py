@@ -18,7 +18,7 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, results, syscalls
-from ebpfless_arch.tracer.pipe import Asker, Writer
+from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import GUARD, Row
 
@@ -57,10 +57,10 @@ def _pending_news() -> List[Tuple[int, int]]:
         news.append(found)
 
 
-def _threads_below(keeper: int) -> List[Tuple[int, int]]:
-    """Thread and process ids of all that live below the keeper, but for this very process."""
+def _threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
+    """Thread and process ids of all that live below the keeper or are of the family, but for this very process."""
     found: List[Tuple[int, int]] = []
-    for pid in procfs.descendants(keeper):
+    for pid in sorted(set(procfs.descendants(keeper, *family)).union(family)):
         if pid == os.getpid():
             continue
         try:
@@ -70,14 +70,29 @@ def _threads_below(keeper: int) -> List[Tuple[int, int]]:
     return found
 
 
+def _is_over(tid: int, status: int) -> bool:
+    """Whether a thread is no longer in the stop that a status told of."""
+    if not os.WIFSTOPPED(status):
+        return False
+    try:
+        return not ptrace.is_at(tid, status >> 8)
+    except OSError:
+        return True
+
+
+# The command, whether it has begun, whether it is stopped; each thread, its process, whether it is in a call, and at
+# which of its stops; the news that have not been dealt with.
+Snapshot = Tuple[int, bool, bool, List[Tuple[int, int, bool, bool]], List[Tuple[int, int]]]
+
+
 class Engine:
     """Traces a tree of processes until the last one is gone."""
 
-    def __init__(self, machine: Machine, wanted: Interest, writer: Writer, asker: Asker, filtered: bool,
-                 keeper: int) -> None:
+    def __init__(self, machine: Machine, wanted: Interest, ends: Ends, filtered: bool, keeper: int,
+                 deadly: bool = False) -> None:
         self._machine = machine
-        self._writer = writer
-        self._asker = asker
+        self._writer, self._asker, self._pulse = ends
+        self._deadly = deadly
         self._interest = wanted
         self._request = ptrace.CONT if filtered else ptrace.SYSCALL
         self._filtered = filtered
@@ -89,7 +104,8 @@ class Engine:
         self._main = 0
         self._launched = True
         self._halted = False
-        self._faults = 0
+        self._exhausted = False
+        self._news: List[Tuple[int, int]] = []
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
             ptrace.EVENT_VFORK: self._on_new_process,
@@ -114,8 +130,9 @@ class Engine:
         self._launched = False
         self.seize(pid, pid)
 
-    def take_over(self, keeper: int, main: int) -> Tuple[int, str]:
-        """Seize every thread of the keeper's descendants, whose tracer has died, until no new one turns up.
+    def take_over(self, keeper: int, main: int, family: Sequence[int]) -> Tuple[int, str]:
+        """Seize every thread of a family and of the keeper's descendants, whose tracer has died, until no new one
+        turns up.
 
         Returns how many threads it has now, and why some could not be had ("" when all could).
         """
@@ -123,7 +140,7 @@ class Engine:
         problem = ""
         tried: Set[int] = set()
         while True:
-            fresh = [(tid, pid) for tid, pid in _threads_below(keeper) if tid not in tried]
+            fresh = [(tid, pid) for tid, pid in _threads_below(keeper, family) if tid not in tried]
             if not fresh:
                 return len(self._tracees), problem
             for tid, pid in fresh:
@@ -135,19 +152,45 @@ class Engine:
                 except OSError as error:
                     problem = problem or str(error.strerror)
 
-    def run(self) -> None:
-        """Trace until there is nothing left to trace."""
-        while True:
-            try:
-                news = self._wait()
-            except ChildProcessError:
-                break
-            first = True
-            for tid, status in news:
-                if first or not self._is_stale(tid, status):
-                    self._handle(tid, status)
-                first = False
-        self._emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
+    def run(self) -> bool:
+        """Trace until there is nothing left to trace; False when it cannot go on like this, and another engine has to
+        restore this one's snapshot."""
+        try:
+            while not self._exhausted:
+                self._deal_with(self._wait())
+        except ChildProcessError:
+            self._emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
+            return True
+        except Exception:  # fail-open: the tracees that wait for us must be resumed by somebody
+            self._report_fault(0, 0)
+        return False
+
+    def snapshot(self) -> Snapshot:
+        """What another engine needs to go on with these tracees."""
+        threads = [(each.tid, each.pid, each.in_call, each.skip_entry) for each in self._tracees.values()]
+        return self._main, self._launched, self._halted, threads, self._news
+
+    def restore(self, snapshot: Snapshot) -> int:
+        """Go on for an engine that failed in this very process; returns how many calls' results are not awaited."""
+        self._main, self._launched, self._halted, threads, news = snapshot
+        for tid, pid, in_call, skip_entry in threads:
+            tracee = self._tracees[tid] = Tracee(tid, pid)
+            tracee.in_call, tracee.skip_entry = in_call, skip_entry
+            if tid != pid:
+                self._threaded.add(pid)
+        # The first of these may have been dealt with, wholly or in part, when it came to the failure.
+        self._deal_with([(tid, status) for tid, status in news if not _is_over(tid, status)])
+        return sum(1 for _, _, in_call, _ in threads if in_call)
+
+    def _deal_with(self, news: List[Tuple[int, int]]) -> None:
+        self._news = news
+        first = True
+        while self._news:
+            tid, status = self._news[0]
+            if first or not self._is_stale(tid, status):
+                self._handle(tid, status)
+            first = False
+            self._news.pop(0)
 
     # --- the loop -------------------------------------------------------------
 
@@ -158,6 +201,8 @@ class Engine:
         same end each time, so a few busy threads could starve the others.
         """
         news = _pending_news()
+        if self._deadly and self._writer.broken:
+            raise ChildProcessError  # our end is the program's
         while not news and not self._writer.flush():
             self._writer.wait(_PATIENCE_SECONDS)
             news = _pending_news()
@@ -166,28 +211,25 @@ class Engine:
     def _is_stale(self, tid: int, status: int) -> bool:
         """Whether a status that had to wait is no longer true: when another thread has exec'ed meanwhile, the
         leader's id means that thread, which has a stop of its own that is still to be waited for."""
-        if tid not in self._threaded or not os.WIFSTOPPED(status):
-            return False
-        try:
-            return not ptrace.is_at(tid, status >> 8)
-        except OSError:
-            return True
+        return tid in self._threaded and _is_over(tid, status)
 
     def _handle(self, tid: int, status: int) -> None:
         """One status: whatever happens in here, a stopped thread goes on."""
         if not os.WIFSTOPPED(status):
             self._on_end(tid, status)
             return
+        self._pulse.begin(tid)
         tracee = self._tracees.get(tid) or self._adopt(tid)
         stop = Stop(self._machine, tid, tracee.pid)
         try:
             self._dispatch(stop, tracee, status)
         except ProcessLookupError:
             self._release(stop, tracee, status)
-        except Exception:  # fail-open: an error of ours must never hold a program
+        except Exception as error:  # fail-open: an error of ours must never hold a program
             self._release(stop, tracee, status)
-            self._faults += 1
-            self._emit((records.FAULT, decode.now(), tracee.pid, tid, traceback.format_exc()))
+            self._exhausted = isinstance(error, MemoryError)
+            self._report_fault(tracee.pid, tid)
+        self._pulse.end()
 
     def _release(self, stop: Stop, tracee: Tracee, status: int) -> None:
         """Resume a stop whose handling failed, unless that was done already or the thread is gone."""
@@ -396,6 +438,9 @@ class Engine:
 
     # --- reports ----------------------------------------------------------------
 
+    def _report_fault(self, pid: int, tid: int) -> None:
+        self._writer.put((records.FAULT, decode.now(), pid, tid, traceback.format_exc()))
+
     def _report_state(self, pid: int, word: int, value: object) -> None:
         """Tell the keeper what became of the command itself."""
         if pid == self._main:
@@ -440,4 +485,6 @@ class Engine:
     def _options(self) -> int:
         options = (ptrace.O_TRACESYSGOOD | ptrace.O_TRACEFORK | ptrace.O_TRACEVFORK
                    | ptrace.O_TRACECLONE | ptrace.O_TRACEEXEC)
+        if self._deadly:
+            options |= ptrace.O_EXITKILL
         return options | ptrace.O_TRACESECCOMP if self._filtered else options

@@ -12,19 +12,22 @@ import signal
 import sys
 import time
 import traceback
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import process, procfs, signals
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
-from ebpfless_arch.tracer import decode, launch, pipe
-from ebpfless_arch.tracer.launch import Plan
+from ebpfless_arch.tracer import decode, launch, pipe, watchdog
+from ebpfless_arch.tracer.launch import Left, Plan
+from ebpfless_arch.tracer.pulse import Pulse
+from ebpfless_arch.tracer.watchdog import Watchdog
 
 _NO_STATUS = -1
 _TAKE_OVERS_AT_MOST = 1000
 _FORK_PAUSE_SECONDS = 0.02
+_DEATH_PAUSE_SECONDS = 0.0005
 _HELD_UP_MS = 50
 
 
@@ -73,6 +76,7 @@ class Keeper:
         self._reader = pipe.Reader(-1)
         self._features = NO_PTRACE
         self._in_background = False
+        self._first_tracer = 0
         self._main = 0
         self._status = _NO_STATUS
         self._problem = ""
@@ -83,6 +87,11 @@ class Keeper:
         self._orders = -1
         self._held_up = False
         self._verdicts = -1
+        self._family: Set[int] = set()
+        self._early: Dict[int, int] = {}
+        self._pulse = Pulse()
+        self._watchdog = Watchdog(self._pulse, abis)
+        self._looked = 0.0
         self._start_tracer()
 
     def launch(self, plan: Plan, receiver: Receiver, wait_all: bool = False) -> Outcome:
@@ -132,7 +141,7 @@ class Keeper:
                 signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
                 for descriptor in [ends[0], verdicts[1]] + list(unwanted):
                     os.close(descriptor)
-                work(pipe.Link(ends[1], verdicts[0]))
+                work(pipe.Link(ends[1], verdicts[0], self._pulse))
                 status = 0
             except Exception:  # the tracer's last words; the keeper then takes over
                 sys.excepthook(*sys.exc_info())
@@ -167,6 +176,7 @@ class Keeper:
                     reader.fill()
             if reader.ended and self._tracer_was_killed() and self._take_over():
                 continue
+            self._look_after_tracer()
             batch = reader.batch()
             if batch:
                 self._on_records(batch)
@@ -184,11 +194,28 @@ class Keeper:
             poll.register(reader.descriptor, select.POLLIN)
         return [descriptor for descriptor, _ in poll.poll(self._patience(reader))]
 
-    def _patience(self, reader: pipe.Reader) -> Optional[int]:
-        """How long to wait for news, in ms; None for ever."""
+    def _patience(self, reader: pipe.Reader) -> int:
+        """How long to wait for news, in ms."""
         if reader.is_loaded():
             return 0
-        return _HELD_UP_MS if self._held_up else None
+        return _HELD_UP_MS if self._held_up else int(watchdog.PERIOD_SECONDS * 1000)
+
+    def _look_after_tracer(self) -> None:
+        """Every now and then: does it get on? One that hangs over a file is replaced by one that looks at none."""
+        now = time.monotonic()
+        if now - self._looked < watchdog.PERIOD_SECONDS or not self._tracer or not self._main:
+            return
+        self._looked = now
+        told = self._watchdog.look(self._tracer)
+        if told:
+            self._tell(told)
+        if self._watchdog.is_hopeless() and self._plan is not None and not self._plan.deadly:
+            self._plan = self._plan._replace(attributes=False)
+            self._tell("the tracer hangs; another one takes its place, which looks at no file's attributes")
+            os.kill(self._tracer, signal.SIGKILL)
+
+    def _tell(self, text: str) -> None:
+        self._hand_over(self._receiver.receive, (records.BLIND, decode.now(), self._main, self._main, text))
 
     def _finished(self) -> bool:
         if self._done:
@@ -206,7 +233,7 @@ class Keeper:
                 return True
         except OSError:
             return False  # no room for a copy: then the original stays
-        self._in_background = True
+        self._in_background, self._first_tracer = True, self._tracer
         _nullify((0, 1, 2))
         self._watch()
         os._exit(0)
@@ -218,7 +245,15 @@ class Keeper:
             elif record[0] == records.ASK:
                 self._answer(record[4], self._hand_over(self._receiver.judge, record[5]))
             else:
+                self._keep_family(record)
                 self._hand_over(self._receiver.receive, record)
+
+    def _keep_family(self, record: Record) -> None:
+        """Who is traced: in the background they are not our descendants."""
+        if record[0] == records.FORK:
+            self._family.add(record[2])
+        elif record[0] == records.EXIT:
+            self._family.discard(record[2])
 
     def _hand_over(self, work: Callable[[Record], Optional[int]], record: Record) -> int:
         """Let the receiver do something with a record; an error of its own is reported and means 0."""
@@ -238,8 +273,11 @@ class Keeper:
         pid, word, value = record[2], record[4], record[5]
         if word == records.STARTED:
             self._main = pid
+            self._status = self._early.get(pid, _NO_STATUS)
+            self._family.add(pid)
             self._features = Features(*value)
             self._leave_group()
+            process.ask_to_be_spared()
             held, self._held = self._held, []
             for received in held:
                 self._forward(received)
@@ -253,9 +291,20 @@ class Keeper:
 
     def _tracer_was_killed(self) -> bool:
         """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
-        if self._tracer:
-            self._reap(os.WNOHANG if self._in_background else 0)
+        while not self._main and self._reader.has_batch():
+            self._on_records(self._reader.batch())
+        if self._tracer and not self._adopts_tracer():
+            self._reap(0)
+        elif self._tracer and not self._reader.has_batch():
+            # It is not our child, and says before it ends of itself that all is done.
+            while not procfs.is_dead(self._tracer, self._tracer):
+                time.sleep(_DEATH_PAUSE_SECONDS)
+            self._tracer, self._tracer_status = 0, signal.SIGKILL
         return self._tracer_status != 0
+
+    def _adopts_tracer(self) -> bool:
+        """Whether the tracer was started by the process whose copy this is."""
+        return self._in_background and self._tracer == self._first_tracer
 
     def _take_over(self) -> bool:
         """Start another tracer for what is left of the command's processes; False when nothing is left.
@@ -264,18 +313,34 @@ class Keeper:
         """
         since = decode.now()
         self._take_overs += 1
-        if not procfs.descendants(os.getpid()) or self._plan is None or self._take_overs > _TAKE_OVERS_AT_MOST:
+        plan, old = self._plan, self._reader.descriptor
+        self._watchdog.forget()
+        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since)
+        if plan is None or plan.deadly or self._take_overs > _TAKE_OVERS_AT_MOST \
+                or not left.family and not procfs.descendants(os.getpid()):
             self._tracer_status = 0
+            # Such a program dies with its tracer, and its end is to be told.
+            self._reap(0 if plan is not None and plan.deadly else os.WNOHANG)
             return False
-        plan, main, old, keeper = self._plan, self._main, self._reader.descriptor, os.getpid()
+        orders: Plan = plan
         try:
-            self._fork(lambda link: launch.take_over(self._abis, plan, self._features, link, keeper, main, since),
+            self._fork(lambda link: launch.take_over(self._abis, orders, self._features, link, left),
                        [old, self._signals])
         except OSError:
             time.sleep(_FORK_PAUSE_SECONDS)
             return True  # tried again, for the pipe is still closed
         os.close(old)
         return True
+
+    def _is_left(self, pid: int) -> bool:
+        """Whether a process of the family lives without a tracer; its id may be a stranger's by now, without our
+        filter or with a tracer of its own."""
+        try:
+            table = procfs.status(pid)
+        except OSError:
+            return False
+        filtered = self._features.filters and self._plan is not None and self._plan.use_filter
+        return table[b"TracerPid"] == b"0" and (not filtered or table[b"Seccomp"] != b"0")
 
     # --- signals ---------------------------------------------------------------------
 
@@ -304,11 +369,11 @@ class Keeper:
             pass
 
     def _reap(self, options: int = os.WNOHANG) -> None:
-        """Take leave of children: the tracer (of which it waits for the end, without WNOHANG), and orphans that
-        have become ours."""
+        """Take leave of children: the tracer, or without one the command (of which it waits for the end, without
+        WNOHANG), and orphans that have become ours."""
         while True:
             try:
-                pid, status = os.waitpid(-1 if options else self._tracer, options)
+                pid, status = os.waitpid(-1 if options else self._tracer or self._main, options)
             except ChildProcessError:
                 return
             if pid == 0:
@@ -318,6 +383,8 @@ class Keeper:
                 self._tracer, self._tracer_status = 0, status
             elif pid == self._main:
                 self._status = status
+            elif not self._main:
+                self._early[pid] = status
 
 
 def _open_descriptors() -> List[int]:

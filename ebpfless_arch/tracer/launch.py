@@ -13,21 +13,22 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import features, process, seccomp
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.engine import Engine
-from ebpfless_arch.tracer.pipe import Asker, Link, Writer
+from ebpfless_arch.tracer.pipe import Ends, Link, Writer, open_ends
 from ebpfless_arch.tracer.stops import Machine
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _SHELL = b"/bin/sh"
-_DRAIN_SECONDS = 30.0
+DRAIN_SECONDS = 30.0
+NAME = b"ebpfless-tracer"
 # Python ignores these two from its start on; the command must not inherit that.
 _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
     """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), have
-    calls of `denied` events judged, look at files or not."""
+    calls of `denied` events judged, look at files or not. `deadly`: the program dies with its tracer."""
 
     command: List[bytes]
     events: List[str]
@@ -38,10 +39,21 @@ class Plan(NamedTuple):
     uid: Optional[int]
     gid: Optional[int]
     keeper: int
+    deadly: bool = False
 
     def interest(self) -> Interest:
         """The plan's interest."""
         return Interest(frozenset(self.events), self.failures, frozenset(self.denied))
+
+
+class Left(NamedTuple):
+    """What a dead tracer leaves behind: the keeper with its descendants and the family of its tracees' processes, of
+    which `main` is the command. `since` is when that was noticed, in ns since the epoch."""
+
+    keeper: int
+    family: Sequence[int]
+    main: int
+    since: int
 
 
 def send_plan(descriptor: int, plan: Plan) -> None:
@@ -68,11 +80,12 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, inherited: List[int
     plan = _receive_plan(orders)
     if plan is None:
         return
-    writer = Writer(link.output)
+    ends = open_ends(link)
+    writer = ends.writer
     if not found.ptrace:
         _fail(writer, found.problem or "ptrace does not work here")
         return
-    engine, program = make_engine(abis, found, plan, writer, link.verdicts)
+    engine, program = make_engine(abis, found, plan, ends)
     go = os.pipe()
     child = os.fork()
     if child == 0:
@@ -91,23 +104,22 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, inherited: List[int
     writer.flush()
     os.write(go[1], b"g")
     os.close(go[1])
-    engine.run()
-    writer.drain(_DRAIN_SECONDS)
+    _trace(engine, plan, found, link, ends)
 
 
-def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, writer: Writer,
-                verdicts: int) -> Tuple[Engine, bytes]:
+def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends: Ends) -> Tuple[Engine, bytes]:
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
     filtered = plan.use_filter and found.filters
     program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
-    asker = Asker(writer, verdicts)
-    return Engine(Machine(abis, found, plan.attributes), plan.interest(), writer, asker, filtered, plan.keeper), program
+    machine = Machine(abis, found, plan.attributes)
+    return Engine(machine, plan.interest(), ends, filtered, plan.keeper, plan.deadly), program
 
 
 def step_aside(inherited: Sequence[int]) -> None:
     """Leave the terminal's process group and everybody's streams and descriptors: none of them are ours."""
     os.setpgid(0, 0)
-    process.set_name(b"ebpfless-tracer")
+    process.set_name(NAME)
+    process.ask_to_be_spared()
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
@@ -119,7 +131,7 @@ def step_aside(inherited: Sequence[int]) -> None:
 
 def _fail(writer: Writer, text: str) -> None:
     writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
-    writer.drain(_DRAIN_SECONDS)
+    writer.drain(DRAIN_SECONDS)
 
 
 # --- the child ------------------------------------------------------------------
@@ -210,20 +222,25 @@ def _complain(text: str) -> None:
         pass  # nobody to tell; the exit status tells as well
 
 
-def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, keeper: int,
-              main: int, since: int) -> None:
-    """A new tracer process: seize what a dead one left behind, the keeper's descendants, and trace on. `since` is
-    when that was noticed."""
+def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, left: Left) -> None:
+    """A new tracer process: seize what a dead one left behind and trace on."""
     step_aside([])
-    writer = Writer(link.output)
-    engine, _ = make_engine(abis, found, plan, writer, link.verdicts)
-    count, problem = engine.take_over(keeper, main)
+    ends = open_ends(link)
+    writer, main = ends.writer, left.main
+    engine, _ = make_engine(abis, found, plan, ends)
+    count, problem = engine.take_over(left.keeper, main, left.family)
     if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
-    gap: Any = decode.now() - since
+    gap: Any = decode.now() - left.since
     writer.put((records.BLIND, decode.now(), main, main,
                 "the tracer was killed; %d threads are traced again after %.1f ms%s"
                 % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
-    engine.run()
-    writer.drain(_DRAIN_SECONDS)
+    _trace(engine, plan, found, link, ends)
+
+
+def _trace(engine: Engine, plan: Plan, found: features.Features, link: Link, ends: Ends) -> None:
+    # It imports this module, and is needed only now.
+    from ebpfless_arch.tracer import renewal
+
+    renewal.trace(engine, plan, found, link, ends)

@@ -5,13 +5,13 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import procfs, statx
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Stop
 
 AT_FDCWD = -100
 
-FileStatus = Optional[procfs.FileStatus]
+FileStatus = Optional[statx.FileStatus]
 
 
 class Found(NamedTuple):

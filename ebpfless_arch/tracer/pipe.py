@@ -11,6 +11,7 @@ from typing import Deque, List, NamedTuple, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
+from ebpfless_arch.tracer.pulse import Pulse
 
 _LENGTH = struct.Struct("=I")
 _VERDICT = struct.Struct("=QI")
@@ -21,10 +22,11 @@ _F_SETPIPE_SZ = 1031
 
 
 class Link(NamedTuple):
-    """The tracer's ends of its two pipes: it writes records, and reads verdicts."""
+    """What joins the tracer to its keeper: it writes records, reads verdicts, and shows what it is at."""
 
     output: int
     verdicts: int
+    pulse: Pulse
 
 
 def make_pipe() -> List[int]:
@@ -39,6 +41,20 @@ def make_pipe() -> List[int]:
     return ends
 
 
+class Ends(NamedTuple):
+    """The tracer's side of a link, as the engine uses it."""
+
+    writer: "Writer"
+    asker: "Asker"
+    pulse: Pulse
+
+
+def open_ends(link: Link) -> Ends:
+    """The tracer's side of a link."""
+    writer = Writer(link.output)
+    return Ends(writer, Asker(writer, link.verdicts), link.pulse)
+
+
 class Writer:
     """The tracer's end. Never blocks: what the pipe does not take waits in memory, up to `room` bytes;
     beyond that, records are dropped and counted, and the count follows as soon as there is room."""
@@ -51,6 +67,11 @@ class Writer:
         self._room = room
         self._lost = 0
         self._broken = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether nobody can read any more."""
+        return self._broken
 
     def put(self, record: Record) -> None:
         """Add a record to the batch."""
@@ -188,9 +209,13 @@ class Reader:
             self.ended = not part
             self._data += part
 
+    def has_batch(self) -> bool:
+        """Whether a whole batch is there."""
+        return 0 < self._first_end() <= len(self._data)
+
     def is_loaded(self) -> bool:
         """Whether something can be done without waiting: a whole batch is there, or the end has come."""
-        return self.ended or 0 < self._first_end() <= len(self._data)
+        return self.ended or self.has_batch()
 
     def _first_end(self) -> int:
         """Where the first batch ends, 0 where not even its length is there."""

@@ -1,0 +1,51 @@
+"""What the tracer is at, in memory that it shares with the keeper: so that somebody notices when it hangs."""
+
+import ctypes
+import mmap
+import os
+import struct
+import time
+from typing import NamedTuple, Optional
+
+from ebpfless_arch.kernel.libc import function
+
+_STATE = struct.Struct("=Qq")
+_SIZE = mmap.PAGESIZE
+_NOBODY = _STATE.pack(0, 0)
+
+_memfd_create = function("memfd_create", ctypes.c_char_p, ctypes.c_uint)
+
+
+class Held(NamedTuple):
+    """A thread that the tracer holds in a stop, and since when (monotonic, in seconds)."""
+
+    tid: int
+    since: float
+
+
+class Pulse:
+    """Written at every stop, so both ways are short. `descriptor` survives an exec, -1 where there is none (before
+    3.17, and C libraries that lack the call)."""
+
+    def __init__(self, descriptor: int = -1) -> None:
+        self.descriptor = descriptor if descriptor >= 0 else _make_file()
+        if self.descriptor >= 0:
+            os.ftruncate(self.descriptor, _SIZE)
+        self._memory = mmap.mmap(self.descriptor, _SIZE)
+
+    def begin(self, tid: int) -> None:
+        """The tracer deals with a stop from now on."""
+        _STATE.pack_into(self._memory, 0, tid, int(time.monotonic() * 1e9))
+
+    def end(self) -> None:
+        """The stop is over."""
+        self._memory[:_STATE.size] = _NOBODY
+
+    def held(self) -> Optional[Held]:
+        """The thread that is held just now, None when there is none."""
+        tid, since = _STATE.unpack_from(self._memory)
+        return Held(tid, since / 1e9) if tid else None
+
+
+def _make_file() -> int:
+    return int(_memfd_create(b"ebpfless-pulse", 0)) if _memfd_create is not None else -1

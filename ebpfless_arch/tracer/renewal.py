@@ -1,0 +1,83 @@
+"""A tracer in trouble becomes a new one: it executes itself anew and keeps its ptrace links (they survive execve).
+
+The tracees never notice: those that come to a stop meanwhile wait for some 30 ms, and no call of theirs fails. If even
+that is impossible, the tracer ends and the keeper starts another one.
+"""
+
+import errno
+import marshal
+import os
+import sys
+from typing import Any, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.abi import MACHINES
+from ebpfless_arch.events import records
+from ebpfless_arch.kernel import process
+from ebpfless_arch.kernel.features import Features
+from ebpfless_arch.tracer import decode
+from ebpfless_arch.tracer.engine import Engine, Snapshot
+from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, Plan, make_engine
+from ebpfless_arch.tracer.pipe import Ends, Link, make_pipe, open_ends
+from ebpfless_arch.tracer.pulse import Pulse
+
+_HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
+_RENEWALS_AT_MOST = 5
+_LONG_AGO_NS = 60 * 10 ** 9
+
+
+class State(NamedTuple):
+    """What the new image has to know; `engine` is Engine.snapshot(), `link` has descriptors."""
+
+    plan: Tuple[Any, ...]
+    features: Tuple[Any, ...]
+    link: Tuple[int, int, int]
+    engine: Snapshot
+    since: int
+    renewals: int
+
+
+def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, former: Optional[State] = None) -> None:
+    """Let an engine run to its end; where it fails, go on in a new image. Raises OSError where that cannot be."""
+    done = engine.run()
+    ends.writer.drain(DRAIN_SECONDS)
+    if done:
+        return
+    now = decode.now()
+    renewals = former.renewals if former is not None and now - former.since < _LONG_AGO_NS else 0
+    if renewals >= _RENEWALS_AT_MOST:
+        raise OSError(errno.ELOOP, "the tracer fails again and again")
+    # The command line may be long, and nobody needs it any more.
+    _become(State(tuple(plan._replace(command=[])), tuple(found), (link.output, link.verdicts, link.pulse.descriptor),
+                  engine.snapshot(), now, renewals + 1))
+
+
+def _become(state: State) -> None:
+    """Execute Python anew, with the state waiting in a pipe; raises OSError."""
+    ends = make_pipe()
+    data = marshal.dumps(tuple(state))
+    if os.write(ends[1], data) < len(data):
+        raise OSError(errno.EAGAIN, "too many threads for a pipe")
+    os.close(ends[1])
+    for descriptor in state.link + (ends[0],):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, True)
+    program = sys.executable or "/proc/self/exe"
+    os.execv(program, [program, "-I", "-S", "-c", _START, _HOUSE, str(ends[0])])
+
+
+def go_on(descriptor: str) -> None:
+    """The new image: take the state and trace on."""
+    with open(int(descriptor), "rb") as file:
+        state = State(*marshal.load(file))
+    plan, found = Plan(*state.plan), Features(*state.features)
+    process.set_name(NAME)
+    link = Link(state.link[0], state.link[1], Pulse(state.link[2]))
+    ends = open_ends(link)
+    engine, _ = make_engine(MACHINES[os.uname().machine], found, plan, ends)
+    lost = engine.restore(state.engine)
+    main = state.engine[0]
+    ends.writer.put((records.BLIND, decode.now(), main, main,
+                     "the tracer failed and has started itself anew: its tracees waited %.1f ms at most; the results of "
+                     "%d calls were not seen" % ((decode.now() - state.since) / 1e6, lost)))
+    trace(engine, plan, found, link, ends, state)
