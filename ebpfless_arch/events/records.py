@@ -30,7 +30,7 @@ follows depends on the kind:
                                       were it refused with EPERM
 """
 
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 Record = Tuple[Any, ...]
 
@@ -45,3 +45,9 @@ ARGUMENT_BYTES_AT_MOST = 256
 def decoded(data: bytes) -> str:
     """A text of the kernel: UTF-8, whatever the locale says, and surrogate escapes for what is none."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def shorten(words: List[bytes], cut: bool) -> Tuple[Tuple[bytes, ...], bool]:
+    """At most 256 words of 256 bytes; a longer one becomes its first 252 bytes and "...\""""
+    short = [word if len(word) <= ARGUMENT_BYTES_AT_MOST else word[:252] + b"..." for word in words[:ARGUMENTS_AT_MOST]]
+    return tuple(short), cut or short != words

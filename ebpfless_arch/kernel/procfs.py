@@ -236,6 +236,20 @@ def tty_name(device: int) -> str:
     return "console" if (major, minor) == (5, 1) else ""
 
 
+# Names of terminals: how many there are, their first major and minor number.
+_TERMINALS = {"pts": (2048, 136, 0), "tty": (64, 4, 0), "ttyS": (192, 4, 64)}
+
+
+def tty_device(name: str) -> int:
+    """The device number of a terminal's name, 0 for other names; pts/0 is known as well as pts0."""
+    kind = name.rstrip("0123456789")
+    index = int(name[len(kind):][:5] or -1)
+    count, major, minor = _TERMINALS.get(kind.rstrip("/"), (0, 0, 0))
+    if 0 <= index < count:
+        return os.makedev(major + (minor + index) // 256, (minor + index) % 256)
+    return os.makedev(5, 1) if name == "console" else 0
+
+
 class View:
     """The file system as one process sees it: its root, below which symlinks are followed for it.
 

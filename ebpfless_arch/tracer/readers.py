@@ -3,7 +3,7 @@
 import struct
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ebpfless_arch.events.records import ARGUMENT_BYTES_AT_MOST, ARGUMENTS_AT_MOST
+from ebpfless_arch.events.records import ARGUMENT_BYTES_AT_MOST, ARGUMENTS_AT_MOST, shorten
 from ebpfless_arch.kernel import elf, procfs
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Call, Stop
@@ -63,12 +63,6 @@ def read_argv(stop: Stop, call: Call, argument: int) -> Tuple[Tuple[bytes, ...],
     addresses = stop.pointers(argument, ARGUMENTS_AT_MOST + 1, pointer_size)
     found = [stop.string(address, ARGUMENT_BYTES_AT_MOST + 1) or b"" for address in addresses[:ARGUMENTS_AT_MOST]]
     return shorten(found, len(addresses) > ARGUMENTS_AT_MOST)
-
-
-def shorten(words: List[bytes], cut: bool) -> Tuple[Tuple[bytes, ...], bool]:
-    """At most 256 words of 256 bytes; a longer one becomes its first 252 bytes and "...\""""
-    short = [word if len(word) <= ARGUMENT_BYTES_AT_MOST else word[:252] + b"..." for word in words[:ARGUMENTS_AT_MOST]]
-    return tuple(short), cut or short != words
 
 
 def _words(stop: Stop, address: int, size: int, count: int) -> Optional[Tuple[int, ...]]:

@@ -4,7 +4,7 @@ import os
 from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, Record
+from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, Record, shorten
 from ebpfless_arch.kernel import procfs, sockets
 from ebpfless_arch.tracer import decode, paths, readers, syscalls
 from ebpfless_arch.tracer.decode import Pending, now
@@ -209,7 +209,7 @@ def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
 def plain_exec(stop: Stop) -> Record:
     """The record of an exec whose entry we did not see: all from /proc."""
     executable, status, _ = _executable(stop.tid)
-    argv, argv_cut = readers.shorten(_split(procfs.read(stop.tid, "cmdline")), False)
+    argv, argv_cut = shorten(_split(procfs.read(stop.tid, "cmdline")), False)
     envp, envp_cut = _environment(stop.tid)
     told = procfs.stat(stop.tid)
     return (records.EXEC, now(), stop.pid, stop.tid, 0, executable, executable, argv, argv_cut, envp, envp_cut,
@@ -231,7 +231,7 @@ def _environment(tid: int) -> Tuple[Tuple[bytes, ...], bool]:
         return (), True
     if len(words) > ARGUMENTS_AT_MOST:
         words.sort(key=lambda word: not word.startswith(_NOTED_VARIABLES))
-    return readers.shorten(words, False)
+    return shorten(words, False)
 
 
 def _split(text: bytes) -> List[bytes]:
