@@ -102,7 +102,12 @@ class CallMaker:
             effective, permitted = values["capabilities"]
             asked = {"cap_effective": effective, "cap_permitted": permitted}
         known = values["identity"]
-        event.after = Credentials(*known) if known is not None else event.after._replace(**asked)
+        if known is not None:
+            event.after = Credentials(*known)
+        elif retval >= 0 and "change" in values:
+            event.after = process.credentials._replace(**values["change"])
+        else:
+            event.after = event.after._replace(**asked)
         return event
 
     def _limit(self, record: Record, process: Process) -> CallEvent:

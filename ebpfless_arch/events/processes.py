@@ -109,7 +109,10 @@ class Processes:
         if retval < 0:
             self._attempt(process, before)
             return event
-        process.credentials = Credentials(*identity)
+        if identity is not None:
+            process.credentials = Credentials(*identity)
+        elif before is not None:
+            process.credentials = before.credentials
         process.comm = decoded(comm)
         process.tty_name = procfs.tty_name(tty)
         process.container, process.cgroup = self._containers.place(cgroup, time)
@@ -136,6 +139,8 @@ class Processes:
         identity = values.get("process_identity")
         if identity is not None:
             self._change = process, Credentials(*identity)
+        elif record[4] >= 0 and "change" in values:
+            self._change = process, process.credentials._replace(**values["change"])
         return self._calls.make(record, process)
 
     def _exit(self, record: Record) -> Event:

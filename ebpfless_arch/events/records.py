@@ -8,7 +8,7 @@ follows depends on the kind:
     EXEC   retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path, interpreter,
            identity, comm, tty, start (clock ticks since boot), cgroup
            (identity: 9 ints as events.model.Credentials; the rest after envp_cut is None or empty for a
-           failed call; file and interpreter are file statuses, see kernel/statx.py)
+           failed call; file and interpreter are file statuses, see kernel/statx.py; identity None: as before)
     OPEN   retval, path, argument, flags, mode, file, error
     CALL   retval, event, values      any other call: SECL's event type and a table of what is known, by name:
            file, destination          (path, file status or None, error): what the call is about, before it was made,
@@ -16,6 +16,7 @@ follows depends on the kind:
            path, new_path, attribute, fs_type, source, name, parameters    arguments that are texts, None: unreadable
            dirfd, flags, mode, uid, gid, euid ...                          arguments that are numbers
            identity, process_identity 9 ints or None: the acting thread's after the call, and its process's
+           change                     of a sender who does not know the identity: what of it becomes another, by name
            capabilities               effective and permitted set that were asked for
            family, ip, port, path, protocol, peer_port, socket (family, type, protocol), level, option, filter
            pid, signal, request, address, length, offset, protection, present, resource, limit, command,
