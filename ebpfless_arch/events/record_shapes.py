@@ -92,7 +92,7 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
     records.EXEC: (
         ("retval", I64), ("path", PATH), ("argument", PATH), ("argv", WORDS), ("argv_cut", flag), ("envp", WORDS),
         ("envp_cut", flag), ("file", maybe(STATUS)), ("interpreter_path", PATH), ("interpreter", maybe(STATUS)),
-        ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", I32), ("start", U64), ("cgroup", octets(8192))),
+        ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64), ("cgroup", octets(8192))),
     records.OPEN: (("retval", I64), ("path", PATH), ("argument", PATH), ("flags", ANY_INT), ("mode", ANY_INT),
                    ("file", maybe(STATUS)), ("error", ERROR)),
     records.CALL: (("retval", I64), ("event", EVENT), ("values", mapping(text(32), lambda value: True, 64))),
@@ -130,7 +130,7 @@ NEEDED: Dict[str, Tuple[str, ...]] = {
     "setrlimit": ("resource", "limit"), "prctl": ("option", "name"), "ptrace": ("request", "pid", "address"),
     "signal": ("pid", "signal"), "mmap": ("address", "length", "protection"),
     "mprotect": ("address", "length", "protection"), "bpf": ("command", "bpf"),
-    "load_module": ("file", "from_memory"), "unload_module": ("name",),
+    "load_module": ("file", "from_memory", "parameters"), "unload_module": ("name",),
     "bind": _ADDRESS, "connect": _ADDRESS, "accept": _ADDRESS,
     "setsockopt": ("level", "option", "socket", "filter"),
 }

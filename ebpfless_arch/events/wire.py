@@ -321,7 +321,8 @@ def batches(packed: Sequence[bytes]) -> Iterator[List[bytes]]:
 
 def plain_interest(wanted: Interest, paths: Optional[Mapping[str, Sequence[str]]] = None) -> Dict[str, Any]:
     """An interest as it travels. `paths`: of these events, only those below these paths are needed."""
-    return {"events": sorted(wanted.events), "failures": wanted.failures, "denied": sorted(wanted.denied),
+    return {"events": tuple(sorted(wanted.events)), "failures": wanted.failures,
+            "denied": tuple(sorted(wanted.denied)),
             "paths": {event: tuple(prefixes) for event, prefixes in (paths or {}).items()}}
 
 
