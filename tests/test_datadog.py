@@ -302,7 +302,8 @@ def test_our_words_for_their_probe(users: Users) -> None:
     sysfs = sent(call_record("setuid", dict(SAME, fsuid=1000)), users)
     assert sysfs is not None and (sysfs["Type"], sysfs["SetFSUID"]) == (7, {"FSUID": 1000, "FSUser": "ann"})
     assert sysfs["SetUID"] is None
-    link = sent(call_record("link", dict(FULL["link"], destination=(b"/x", STATUS[:1] + (18,) + STATUS[2:], ""))), users)
+    other_file = (b"/x", STATUS[:1] + (18,) + STATUS[2:], "")
+    link = sent(call_record("link", dict(FULL["link"], destination=other_file)), users)
     assert link is not None and link["Link"]["Type"] == 0
     hard = sent(call_record("link", FULL["link"]), users)
     assert hard is not None and hard["Link"]["Type"] == 1

@@ -54,7 +54,7 @@ def connect(one: TracerEnd, other: ProbeEnd, last: Optional[int] = None) -> Acce
     """Bring two ends of ours together; returns the last word."""
     assert carry(one, other) == [] and carry(other, one) == []
     hello, = carry(one, other)
-    assert hello._replace(extension=None) == HELLO and other.state == link.GREETED
+    assert hello._replace(offer=None) == HELLO and other.state == link.GREETED
     other.accept(last, INTEREST)
     accepted, = carry(other, one)
     assert isinstance(accepted, Accepted) and (one.state, other.state) == (link.READY, link.READY)
@@ -77,7 +77,8 @@ def test_all_that_two_ends_of_ours_say_arrives(secret: bytes, portion: int) -> N
     one.send(wire.Goodbye(len(PACKED)))
     assert carry(one, other, portion) == (
         [wire.Processes(tuple(RECORDS[:2])), Records(1, tuple(RECORDS))] + said + [wire.Goodbye(len(PACKED))])
-    answers: List[Any] = [Acknowledged(other.last), wire.Verdict(1, 13), wire.Order(9, 4711, 0, 0, 9), wire.Wanted(INTEREST)]
+    answers: List[Any] = [Acknowledged(other.last), wire.Verdict(1, 13), wire.Order(9, 4711, 0, 0, 9),
+                          wire.Wanted(INTEREST)]
     for message in answers:
         other.send(message)
     assert carry(other, one, portion) == answers
@@ -233,7 +234,7 @@ def test_their_tracer_is_understood(name: str, untold: int, portion: int) -> Non
     for start in range(0, len(raw), portion):
         found += list(other.feed(raw[start:start + portion]))
     assert other.state == link.PLAIN and other.take() == b""
-    assert isinstance(found[0], Hello) and found[0].extension is None and found[0].mode == "wrapped"
+    assert isinstance(found[0], Hello) and found[0].offer is None and found[0].mode == "wrapped"
     assert all(isinstance(message, Told) for message in found[1:])
     assert (len(found), other.untold) == (len(expected), untold)
 
@@ -276,7 +277,7 @@ def test_giving_up_is_no_way_around_the_secret() -> None:
 # --- other versions ---------------------------------------------------------------------
 
 def later(hello: Hello) -> bytes:
-    return frame(hello._replace(extension=wire.Extension((2, 3), SESSION, bytes(32))).pack())
+    return frame(hello._replace(offer=wire.Offer((2, 3), SESSION, bytes(32))).pack())
 
 
 def test_a_version_that_we_do_not_speak_leaves_datadogs_dialect() -> None:
@@ -328,8 +329,9 @@ def test_a_tracer_takes_only_what_probes_send(message: Any) -> None:
     (b"GET / HTTP/1.1\r\n\r\n", "a frame of 542393671 bytes"), (b"\x16\x03\x01\x02\x00\x01\x00", "a frame of"),
     (frame(wire_samples.HELLO) * 2, "a second hello"),
     (frame(wire_samples.HELLO) + frame(pack({"Type": 2})), "without its part Syscall"),
-    (frame(HELLO._replace(extension=wire.Extension((1,), SESSION, bytes(32))).pack())
-     + frame(wire.pack_message(wire.Response(b""))) + frame(wire.pack_message(wire.Goodbye(1))), "before it was accepted"),
+    (frame(HELLO._replace(offer=wire.Offer((1,), SESSION, bytes(32))).pack())
+     + frame(wire.pack_message(wire.Response(b""))) + frame(wire.pack_message(wire.Goodbye(1))),
+     "before it was accepted"),
 ])
 def test_who_begins_with_something_else_is_left(data: bytes, reason: str) -> None:
     other = probe()

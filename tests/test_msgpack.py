@@ -7,6 +7,7 @@ import math
 import random
 import struct
 import sys
+import tracemalloc
 from typing import Any, List, Tuple
 
 import pytest
@@ -137,6 +138,20 @@ def test_length_and_number_of_parts_have_a_limit() -> None:
         unpack(pack((0,) * (msgpack.PARTS_AT_MOST + 1)))
     with pytest.raises(WireError, match="more than 65536 parts"):
         unpack(pack((((0,) * 30011),) * 3))
+
+
+@pytest.mark.parametrize("data", [
+    b"\xdd\x00\x00\xff\xff" + b"\x80" * 65535, b"\xdd\x00\x00\xff\xff" + b"\x90" * 65535,
+    b"\xdf\x00\x00\x7f\xff" + b"".join(b"\xcd%b\x80" % struct.pack(">H", number) for number in range(32767)),
+    b"\xdd\x00\x00\xff\xff" + b"\xd4\x01x" * 65535,
+], ids=["maps", "arrays", "pairs", "extensions"])
+def test_the_largest_messages_take_no_more_than_32_mib(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert len(unpack(data)) > 32000
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def mutated(randomly: random.Random, data: bytes) -> bytes:

@@ -79,7 +79,7 @@ def test_a_recorded_hello() -> None:
 
 def test_ours_is_one_more_key_in_their_hello() -> None:
     plain = Hello(1, "box", 2, ("caf\udce9",), "attached")
-    ours = plain._replace(extension=wire.Extension((1, 7), SESSION, NONCE, 41))
+    ours = plain._replace(offer=wire.Offer((1, 7), SESSION, NONCE, 41))
     assert hello_of(unpack(ours.pack())) == ours
     told = unpack(ours.pack())
     assert told["Hello"].pop("Ebpfless") == {
@@ -93,24 +93,24 @@ def test_a_command_of_any_length_fits_into_a_hello() -> None:
     assert (len(hello.command), hello.command[0]) == (256, "x" * 252 + "...")
 
 
-@pytest.mark.parametrize("extension, reason", [
+@pytest.mark.parametrize("offer, reason", [
     (7, "the part Ebpfless"), ({}, "the part Ebpfless"),
     ({"Versions": ("1",), "Session": SESSION, "Nonce": NONCE, "Acknowledged": 0}, "the part Ebpfless"),
     ({"Versions": (1,), "Session": SESSION, "Nonce": NONCE + b"x", "Acknowledged": 0}, "the part Ebpfless"),
     ({"Versions": (1,), "Session": SESSION, "Nonce": NONCE, "Acknowledged": -1}, "the part Ebpfless"),
     ({"Versions": (1,), "Session": b"", "Nonce": b"", "Acknowledged": 0}, "a session of 0 bytes and a nonce of 0"),
 ])
-def test_a_bad_extension_is_refused(extension: Any, reason: str) -> None:
+def test_a_bad_offer_is_refused(offer: Any, reason: str) -> None:
     message = unpack(wire_samples.HELLO)
-    message["Hello"]["Ebpfless"] = extension
+    message["Hello"]["Ebpfless"] = offer
     with pytest.raises(WireError, match=reason):
         hello_of(message)
 
 
 def test_what_a_later_version_adds_to_the_hello_is_passed_over() -> None:
-    message = unpack(Hello(1, "", 0, None, "attached", wire.Extension((9,), SESSION, NONCE)).pack())
+    message = unpack(Hello(1, "", 0, None, "attached", wire.Offer((9,), SESSION, NONCE)).pack())
     message["Hello"]["Ebpfless"]["More"] = {"x": 1}
-    assert hello_of(message).extension == wire.Extension((9,), SESSION, NONCE, 0)
+    assert hello_of(message).offer == wire.Offer((9,), SESSION, NONCE, 0)
 
 
 # --- our own messages -------------------------------------------------------------------
@@ -221,8 +221,8 @@ class Inventor:
     """Values of a shape that the model has never seen: tried until one is let through."""
 
     TRIED: List[Any] = [0, 1, -1, 7, 255, 4096, 65535, 2 ** 31 - 1, 2 ** 32 - 1, 2 ** 63 - 1, 2 ** 64 - 1, -2 ** 31,
-                        -2 ** 63, b"", b"/x", b"\xff\0", b"/a (deleted)", b"/memfd:x (deleted)", b"x" * 256, "", "ENOENT",
-                        None, True, False, (), (0,) * 9, (2 ** 32 - 1,) * 6 + (2 ** 32 - 1, 2 ** 64 - 1, 0),
+                        -2 ** 63, b"", b"/x", b"\xff\0", b"/a (deleted)", b"/memfd:x (deleted)", b"x" * 256, "",
+                        "ENOENT", None, True, False, (), (0,) * 9, (2 ** 32 - 1,) * 6 + (2 ** 32 - 1, 2 ** 64 - 1, 0),
                         (2 ** 32 - 1, 2 ** 64 - 1, 2 ** 64 - 1, 0, 2 ** 32 - 1, 0, 2 ** 63 - 1, 2 ** 63 - 1, -2 ** 63),
                         (b"", None, ""), (b"/x", (0,) * 9, "x"), (b"x", True), (0, 0), (2 ** 64 - 1, 0), (0, 0, 0),
                         (b"x", b"", b"\xff"), (2, 31, b"x", (1, 2 ** 32 - 1)), (0, 0, b"", ()), {}, {"uid": 5},

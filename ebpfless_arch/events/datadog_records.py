@@ -281,7 +281,8 @@ def _make_option(values: Values, users: Users) -> Payload:
 
 def _tell_option(payload: Payload) -> Values:
     return {"socket": (payload["SocketFamily"], payload["SocketType"], payload["SocketProtocol"]),
-            "level": payload["Level"], "option": payload["OptName"], "filter": (payload["Filter"] or b"")[:_FILTER_AT_MOST]}
+            "level": payload["Level"], "option": payload["OptName"],
+            "filter": (payload["Filter"] or b"")[:_FILTER_AT_MOST]}
 
 
 # --- the table --------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from ebpfless_arch.events import datadog_records, datadog_structs, wire
 from ebpfless_arch.events.msgpack import WireError, unpack
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.events.wire import (Accepted, Acknowledged, Counters, Extension, FrameReader, Goodbye, Hello,
-                                       Message, Order, Outcome, Processes, Question, Records, Refused, Response,
-                                       Verdict, Wanted, Welcome)
+from ebpfless_arch.events.wire import (Accepted, Acknowledged, Counters, FrameReader, Goodbye, Hello, Message, Offer,
+                                       Order, Outcome, Processes, Question, Records, Refused, Response, Verdict,
+                                       Wanted, Welcome)
 
 # What a link is: waiting for the first word of the other end, or for the next in turn; READY in our dialect,
 # PLAIN in Datadog's; or over.
@@ -116,8 +116,8 @@ class TracerEnd(_End):
                           PLAIN: self._on_late}
         self._transcript = b""
         if session:
-            extension = Extension((wire.VERSION,), session, draw(wire.NONCE_BYTES), acknowledged)
-            self._hello = hello._replace(extension=extension).pack()
+            offer = Offer((wire.VERSION,), session, draw(wire.NONCE_BYTES), acknowledged)
+            self._hello = hello._replace(offer=offer).pack()
         else:
             self._hello = hello.pack()
             self.fall_back()
@@ -217,8 +217,8 @@ class ProbeEnd(_End):
         """Let the tracer go on after record `last`, None if nothing is known of its session, with this interest
         (wire.plain_interest). Records that come a second time are dropped here from now on."""
         self._require(GREETED)
-        assert self._hello is not None and self._hello.extension is not None
-        self.last = max(last or 0, self._hello.extension.acknowledged)
+        assert self._hello is not None and self._hello.offer is not None
+        self.last = max(last or 0, self._hello.offer.acknowledged)
         self._send(Accepted(_proof(self._secret, b"probe", self._transcript), self.last, interest))
         self.state = READY
 
@@ -238,8 +238,8 @@ class ProbeEnd(_End):
         if type(value) is not dict or value.get("Type") != datadog_structs.HELLO:
             raise WireError("the first message is no hello")
         self._hello = wire.hello_of(value)
-        extension = self._hello.extension
-        if extension is None or wire.VERSION not in extension.versions:
+        offer = self._hello.offer
+        if offer is None or wire.VERSION not in offer.versions:
             yield self._become_plain()
             return
         welcome = wire.pack_message(Welcome(wire.VERSION, self._draw(wire.NONCE_BYTES), bool(self._secret),
@@ -251,15 +251,15 @@ class ProbeEnd(_End):
     def _become_plain(self) -> Hello:
         """Go on in Datadog's dialect."""
         assert self._hello is not None
-        extension = self._hello.extension
+        offer = self._hello.offer
         if self._secret:
             reason = "this probe asks for a shared secret, which Datadog's dialect cannot show"
-            if extension is not None:
+            if offer is not None:
                 reason = "this probe speaks version %d of our dialect, the tracer others" % wire.VERSION
                 self._send(Refused(reason))
             raise WireError(reason)
         self.state = PLAIN
-        return self._hello._replace(extension=None)
+        return self._hello._replace(offer=None)
 
     def _on_response(self, body: bytes) -> Iterator[Message]:
         value = unpack(body)

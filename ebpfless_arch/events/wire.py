@@ -70,7 +70,7 @@ class FrameReader:
 
 # --- the hello, which both dialects share ---------------------------------------------
 
-class Extension(NamedTuple):
+class Offer(NamedTuple):
     """What a tracer of ours adds to its hello: the versions of our dialect that it speaks, its run's random name, a
     random value for the proofs, and the number of the last record that a probe has acknowledged in this run."""
 
@@ -89,15 +89,15 @@ class Hello(NamedTuple):
     created: int
     command: Optional[Tuple[str, ...]]
     mode: str
-    extension: Optional[Extension] = None
+    offer: Optional[Offer] = None
 
     def pack(self) -> bytes:
         """The message, to which a probe of Datadog's listens as well; a long command is cut like an exec's."""
         told: Dict[str, Any] = {"NSID": self.namespace, "EntrypointArgs": _shortened(self.command), "Mode": self.mode,
                                 "ContainerContext": {"ID": self.container, "CreatedAt": self.created}}
-        if self.extension is None:
+        if self.offer is None:
             return datadog_structs.write("Message", {"Type": datadog_structs.HELLO, "Hello": told})
-        told[OUR_KEY] = dict(zip(_EXTENSION, self.extension))
+        told[OUR_KEY] = dict(zip(_OFFER, self.offer))
         return datadog_structs.write("OurMessage", {"Type": datadog_structs.HELLO, "Hello": told})
 
 
@@ -108,7 +108,7 @@ def _shortened(command: Optional[Tuple[str, ...]]) -> Optional[List[str]]:
     return [decoded(word) for word in words]
 
 
-_EXTENSION: Dict[str, Shape] = {
+_OFFER: Dict[str, Shape] = {
     "Versions": series(U32, 16), "Session": octets(SESSION_BYTES), "Nonce": octets(NONCE_BYTES), "Acknowledged": U64}
 
 
@@ -119,20 +119,20 @@ def hello_of(message: Any) -> Hello:
         raise WireError("a hello without its part Hello")
     context = told["ContainerContext"] or {"ID": "", "CreatedAt": 0}
     return Hello(told["NSID"], context["ID"], context["CreatedAt"], told["EntrypointArgs"], told["Mode"],
-                 _extension_of(told[OUR_KEY]))
+                 _offer_of(told[OUR_KEY]))
 
 
-def _extension_of(told: Any) -> Optional[Extension]:
+def _offer_of(told: Any) -> Optional[Offer]:
     """Ours, if the tracer is of ours; what a later version adds is passed over."""
     if told is None:
         return None
-    if type(told) is not dict or not all(shape(told.get(name)) for name, shape in _EXTENSION.items()):
+    if type(told) is not dict or not all(shape(told.get(name)) for name, shape in _OFFER.items()):
         raise WireError("the part %s of a hello is not as it should be" % OUR_KEY)
-    extension = Extension(*[told[name] for name in _EXTENSION])
-    if len(extension.session) != SESSION_BYTES or len(extension.nonce) != NONCE_BYTES:
+    offer = Offer(*[told[name] for name in _OFFER])
+    if len(offer.session) != SESSION_BYTES or len(offer.nonce) != NONCE_BYTES:
         raise WireError("a hello with a session of %d bytes and a nonce of %d bytes, not %d and %d"
-                        % (len(extension.session), len(extension.nonce), SESSION_BYTES, NONCE_BYTES))
-    return extension
+                        % (len(offer.session), len(offer.nonce), SESSION_BYTES, NONCE_BYTES))
+    return offer
 
 
 # --- our own messages -------------------------------------------------------------------
