@@ -9,7 +9,8 @@ import pytest
 
 import wire_samples
 from call_samples import FILE, FULL, STATUS, bare, call_record
-from ebpfless_arch.events import json_form, msgpack, record_shapes, records, text_form, wire
+from ebpfless_arch.events import datadog_structs, json_form, msgpack, record_shapes, records, text_form, wire
+from ebpfless_arch.events.datadog_records import as_message, as_told
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.msgpack import WireError, pack, unpack
 from ebpfless_arch.events.processes import Processes
@@ -259,9 +260,17 @@ def test_what_is_let_in_breaks_neither_model_nor_outputs(tmp_path: Path) -> None
     inventor = Inventor(5003)
     model = Processes(users)
     pids = [2 ** 30 + number for number in range(7)]
+    told = 0
     for _ in range(5003):
-        event = model.apply(check_record(inventor.record(pids)))
+        record = check_record(inventor.record(pids))
+        event = model.apply(record)
         assert text_form.headline(event)
         assert json_form.event_text(event, "x", {}, 1, None)
+        message = as_message(record, users)
+        if message is not None:
+            theirs = datadog_structs.read("Message", unpack(datadog_structs.write("Message", message)))
+            assert as_told(theirs["Syscall"]) is not None
+            told += 1
+    assert told > 1000
     for name in FULL:
         model.apply(check_record(call_record(name, bare(name))))

@@ -108,7 +108,7 @@ VALUES: Dict[str, Shape] = {
     "from_memory": flag, "name": maybe(either(NAME, row(NAME, flag))),
     "capabilities": row(U64, U64), "limit": row(U64, U64), "socket": row(U32, U32, U32),
     "bpf": row(U32, U32, NAME, series(U32, 32768)), "filter": octets(32768), "ip": octets(16),
-    "family": U16, "port": U16, "peer_port": U16, "protocol": U32,
+    "resource": I64, "option": I64, "family": U16, "port": U16, "peer_port": U16, "protocol": U32,
     "identity": maybe(IDENTITY), "process_identity": maybe(IDENTITY),
     "change": table(dict([(name, U32) for name in ("uid", "gid", "euid", "egid", "fsuid", "fsgid")],
                          cap_effective=U64, cap_permitted=U64)),
@@ -117,14 +117,15 @@ VALUES.update((name, U32) for name in ("uid", "gid", "euid", "egid", "fsuid", "f
 VALUES.update((name, maybe(PATH)) for name in (
     "path", "new_path", "source", "source_path", "fs_type", "attribute", "parameters", "module"))
 VALUES.update((name, ANY_INT) for name in (
-    "dirfd", "new_dirfd", "fd", "flags", "mode", "exec_flags", "pid", "signal", "resource", "option", "request",
+    "dirfd", "new_dirfd", "fd", "flags", "mode", "exec_flags", "pid", "signal", "request",
     "address", "length", "protection", "offset", "present", "command", "level"))
 
 # What the model cannot do without, by event.
 _FILE = ("file",)
+_FILES = ("file", "destination")
 _ADDRESS = ("family", "ip", "port", "protocol")
 NEEDED: Dict[str, Tuple[str, ...]] = {
-    "unlink": _FILE, "rmdir": _FILE, "rename": _FILE, "mkdir": _FILE, "utimes": _FILE, "link": _FILE, "chmod": _FILE,
+    "unlink": _FILE, "rmdir": _FILE, "rename": _FILES, "mkdir": _FILE, "utimes": _FILE, "link": _FILES, "chmod": _FILE,
     "chown": _FILE, "chdir": _FILE, "setxattr": _FILE, "removexattr": _FILE, "mount": ("file", "mount"),
     "setuid": ("identity",), "setgid": ("identity",), "capset": ("identity", "capabilities"),
     "setrlimit": ("resource", "limit"), "prctl": ("option", "name"), "ptrace": ("request", "pid", "address"),
