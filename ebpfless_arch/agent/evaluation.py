@@ -201,6 +201,10 @@ def _load_rules(paths: List[str]) -> LoadedPolicies:
         raise UsageError(str(error))
     for problem in loaded.problems:
         complain(str(problem))
+    for idle in loaded.idle_actions:
+        if idle.status == "late":  # whoever denies relies on it
+            complain("%s: rule '%s': %s: the call is not refused, only reported"
+                     % (idle.file, idle.rule_id, idle.reason))
     if not loaded.rules and loaded.problems:
         raise UsageError("no rule of %s can be used" % ", ".join(paths))
     return loaded

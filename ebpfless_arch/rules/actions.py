@@ -6,10 +6,10 @@ for one rule, which compiles its expressions. The rule floor itself carries out
 """
 
 import errno
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.compile import Compiler, Test
+from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.grammar import SeclError, error_at, parse_rule
 from ebpfless_arch.rules.hashing import Hasher
@@ -263,24 +263,29 @@ class Idle(Exception):
     """A sound action that cannot run here; the text says why."""
 
 
+class Late(Idle):
+    """A deny that would have to be decided before what it goes by is known."""
+
+
 class Site(NamedTuple):
-    """The rule that an action is built for: its event type and tags, and what fim stands for in this copy."""
+    """The rule that an action is built for: its event type and tags, what fim stands for in this copy, its fields."""
 
     compiler: Compiler
     store: Store
     event_type: str
     tags: Tuple[str, ...] = ()
     fim: str = ""
+    fields: FrozenSet[str] = frozenset()
 
-    def condition(self, text: str) -> Test:
-        """A filter as a function. Raises ActionError and Idle."""
+    def condition(self, text: str) -> Compiled:
+        """A filter, ready to run. Raises ActionError and Idle."""
         try:
             compiled = self.compiler.condition(text, self.event_type, self.tags, self.fim)
         except SeclError as error:
             raise ActionError("the filter of an action", text, error)
         if compiled.checked.unavailable:
             raise Idle("; ".join(compiled.checked.unavailable))
-        return compiled.test
+        return compiled
 
     def field(self, where: str, name: str, kind: str = "", names: Optional[Mapping[str, object]] = None) -> _Read:
         """A field as a function; for `kind` see value."""
@@ -321,8 +326,14 @@ def build_action(plan: Plan, site: Site) -> Action:
         raise Idle(_FOREIGN[plan.kind])
     # The filter comes last, so that its own mistakes show even where nothing is to be done.
     action = _BUILDERS[plan.kind](plan, site)
+    fields = site.fields
     if plan.condition:
-        action.condition = site.condition(plan.condition)
+        condition = site.condition(plan.condition)
+        action.condition = condition.test
+        fields |= condition.checked.fields
+    late = site.compiler.table.late(fields, site.event_type) if plan.kind == "deny" else []
+    if late:
+        raise Late(f"{', '.join(late)} {'is' if len(late) == 1 else 'are'} known only when the call is over")
     return action
 
 

@@ -9,7 +9,8 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 
 from ebpfless_arch.events.interest import counts
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.actions import Action, ActionError, Idle, Plan, Site, build_action, in_order, plan_action
+from ebpfless_arch.rules.actions import (Action, ActionError, Idle, Late, Plan, Site, build_action, in_order,
+                                         plan_action)
 from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.fields import FieldTable, field_table
@@ -417,7 +418,8 @@ class _Loader:
         entry = candidate.entry
         tags = tuple(f"{name}:{value}" for name, value in _tags(entry).items())
         compiled = self.compiler.compile(_text(entry, "expression"), True, tree, tags, fim)
-        site = Site(self.compiler, self.variables, compiled.checked.event_type, tags, fim)
+        site = Site(self.compiler, self.variables, compiled.checked.event_type, tags, fim,
+                    compiled.checked.fields)
         actions = [action for action in [self.build_action(candidate, plan, site, compiled) for plan in candidate.plans]
                    if action is not None]
         return Rule(entry, candidate.policy, name, compiled, actions, self.build_limiter(entry, site, compiled))
@@ -429,7 +431,8 @@ class _Loader:
             return build_action(plan, site)
         except Idle as reason:
             if not compiled.checked.unavailable:
-                self.idle_actions.append(Skipped(path, rule_id, "unavailable", f"action {plan.kind}: {reason}"))
+                status = "late" if isinstance(reason, Late) else "unavailable"
+                self.idle_actions.append(Skipped(path, rule_id, status, f"action {plan.kind}: {reason}"))
         except ValueError as error:
             self.problem(candidate, "rule", "error", f"{error}; the action is left out")
         return None
