@@ -6,7 +6,7 @@ the tracer stays small.
 
 import errno
 import os
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
@@ -16,13 +16,14 @@ from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.interest import Interest, PathNeed, either
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, run_actions
+from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
@@ -173,10 +174,13 @@ def _refusal(matching: List[Rule], event: Event) -> int:
     return 0
 
 
-def _denied(rules: RuleSet) -> FrozenSet[str]:
-    """The events whose calls some rule may deny."""
-    return frozenset(rule.event_type for rule in rules.rules
-                     if any(isinstance(action, Deny) for action in rule.actions))
+def _denied(rules: RuleSet) -> Dict[str, Optional[PathNeed]]:
+    """The events whose calls some rule may deny, and what the path must be like for that."""
+    needs: Dict[str, List[Optional[PathNeed]]] = {}
+    for rule in rules.rules:
+        if any(isinstance(action, Deny) for action in rule.actions):
+            needs.setdefault(rule.event_type, []).append(path_need(rule.checked.tree, rule.event_type))
+    return {event: either(found) for event, found in needs.items()}
 
 
 def prepare(config: Config) -> Tuple[Agent, Interest]:

@@ -30,7 +30,7 @@ follows depends on the kind:
                                       were it refused with EPERM
 """
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 Record = Tuple[Any, ...]
 
@@ -45,3 +45,12 @@ ARGUMENT_BYTES_AT_MOST = 256
 def decoded(data: bytes) -> str:
     """A text of the kernel: UTF-8, whatever the locale says, and surrogate escapes for what is none."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def path_of(record: Record) -> Optional[bytes]:
+    """The path of the file that an EXEC, OPEN or CALL is about, None where it is about none."""
+    if record[0] in (EXEC, OPEN):
+        path: bytes = record[5]
+        return path
+    found = record[6].get("file") if record[0] == CALL else None
+    return found[0] if found is not None else None
