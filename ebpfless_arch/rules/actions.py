@@ -19,7 +19,7 @@ from ebpfless_arch.rules.tree import FieldRef, Node, Text
 from ebpfless_arch.rules.variables import Definition, define
 
 if TYPE_CHECKING:
-    from ebpfless_arch.rules.policy import Rule
+    from ebpfless_arch.rules.ruleset import Rule
 
 LEVELS = ("debug", "info", "warning", "error")
 KILL_SCOPES = ("process", "container", "cgroup")
