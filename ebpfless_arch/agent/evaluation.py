@@ -22,7 +22,7 @@ from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, run_actions
+from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
 from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
 from ebpfless_arch.tracer import syscalls
@@ -39,8 +39,10 @@ _LIMITED_NAMED = 10
 class Agent(Receiver):
     """Turns records into events, events into detections, and hands both to the outputs."""
 
-    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool) -> None:
+    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool,
+                 verbose: bool = False) -> None:
         self._rules = rules
+        self._verbose = verbose
         self._hands = Hands(self._log, self._perform)
         self._performed: List[Dict[str, Any]] = []
         self._ender = Ender(processes, [os.getpid()])
@@ -94,8 +96,8 @@ class Agent(Receiver):
                 self._write(event, rule, self._performed)
 
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
-        """What the action `log` asks for; lines of the level debug are left out."""
-        if level != "debug":
+        """What the action `log` asks for; lines of the level debug are left out unless they are wanted."""
+        if level != "debug" or self._verbose:
             complain("%s: rule %s: %s" % (level, rule.id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
@@ -141,6 +143,10 @@ class Agent(Receiver):
 
     def _tell_limits(self) -> None:
         """Which rules matched more often than they may be told."""
+        silent = sum(action.limiter.held_back for rule in self._rules.rules for action in rule.actions
+                     if isinstance(action, Log) and (action.level != "debug" or self._verbose))
+        if silent:
+            complain("%d lines of log actions were not written, for their rules matched too often" % silent)
         limited = sorted((rule for rule in self._rules.rules if rule.limiter.held_back),
                          key=lambda rule: -rule.limiter.held_back)
         if not limited:
@@ -195,7 +201,8 @@ def prepare(config: Config) -> Tuple[Agent, Interest]:
     loaded.variables.find_process = processes.find
     events = config["trace.events"]
     wanted = ALL_EVENTS | rules.event_types if events else rules.event_types
-    return Agent(rules, processes, outputs, events), Interest(frozenset(wanted), events, _denied(rules))
+    agent = Agent(rules, processes, outputs, events, config["trace.verbose"])
+    return agent, Interest(frozenset(wanted), events, _denied(rules))
 
 
 def _load_rules(paths: List[str]) -> LoadedPolicies:

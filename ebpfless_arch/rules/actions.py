@@ -13,6 +13,7 @@ from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.grammar import SeclError, error_at, parse_rule
 from ebpfless_arch.rules.hashing import Hasher
+from ebpfless_arch.rules.limits import Limiter
 from ebpfless_arch.rules.names import KIND_NAMES, nearest
 from ebpfless_arch.rules.store import Store
 from ebpfless_arch.rules.tree import FieldRef, Node, Text
@@ -102,18 +103,20 @@ class Hash(Action):
 
 
 class Log(Action):
-    """Says something; `level` is one of LEVELS."""
+    """Says something; `level` is one of LEVELS. Its limit is like the rule's, but its own."""
 
     kind = "log"
 
-    def __init__(self, level: str, read: _Read) -> None:
+    def __init__(self, level: str, read: _Read, limiter: Limiter) -> None:
         Action.__init__(self)
         self.level = level
+        self.limiter = limiter
         self._read = read
 
     def run(self, rule: "Rule", event: Event, hands: Hands) -> None:
-        """Hands level and message to the agent."""
-        hands.log(self.level, str(self._read(event)), rule, event)
+        """Hands level and message to the agent, as often as the limit allows."""
+        if self.limiter.allows(event):
+            hands.log(self.level, str(self._read(event)), rule, event)
 
 
 class Kill(Action):
@@ -268,7 +271,8 @@ class Late(Idle):
 
 
 class Site(NamedTuple):
-    """The rule that an action is built for: its event type and tags, what fim stands for in this copy, its fields."""
+    """The rule that an action is built for: its event type and tags, what fim stands for in this copy, its fields and
+    its limit."""
 
     compiler: Compiler
     store: Store
@@ -276,6 +280,7 @@ class Site(NamedTuple):
     tags: Tuple[str, ...] = ()
     fim: str = ""
     fields: FrozenSet[str] = frozenset()
+    limiter: Limiter = Limiter()
 
     def condition(self, text: str) -> Compiled:
         """A filter, ready to run. Raises ActionError and Idle."""
@@ -379,7 +384,8 @@ def _refuse_file(field: str, compiler: Compiler) -> NoReturn:
 
 
 def _build_log(plan: Plan, site: Site) -> Action:
-    return Log(_text(plan.keys, "level"), site.message("message of a log action", _text(plan.keys, "message")))
+    message = site.message("message of a log action", _text(plan.keys, "message"))
+    return Log(_text(plan.keys, "level"), message, site.limiter.fresh())
 
 
 def _build_kill(plan: Plan, site: Site) -> Action:

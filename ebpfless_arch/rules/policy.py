@@ -5,7 +5,7 @@ needs what this agent cannot see, or that is meant for another host or agent,
 is set aside with the reason. Only a file that cannot be read at all raises.
 """
 
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ebpfless_arch.rules.actions import (Action, ActionError, Idle, Late, Plan, Site, build_action, plan_action)
 from ebpfless_arch.rules.compile import Compiled, Compiler
@@ -358,11 +358,13 @@ class _Loader:
         entry = candidate.entry
         tags = tuple(f"{name}:{value}" for name, value in tags_of(entry).items())
         compiled = self.compiler.compile(text_of(entry, "expression"), True, tree, tags, fim)
-        site = Site(self.compiler, self.variables, compiled.checked.event_type, tags, fim,
-                    compiled.checked.fields)
+        checked = compiled.checked
+        site = Site(self.compiler, self.variables, checked.event_type, tags, fim, checked.fields)
+        limiter = self.build_limiter(entry, site)
+        site = site._replace(limiter=limiter)
         actions = [action for action in [self.build_action(candidate, plan, site, compiled) for plan in candidate.plans]
                    if action is not None]
-        return Rule(entry, candidate.policy, name, compiled, actions, self.build_limiter(entry, site, compiled))
+        return Rule(entry, candidate.policy, name, compiled, actions, limiter)
 
     def build_action(self, candidate: _Candidate, plan: Plan, site: Site, compiled: Compiled) -> Optional[Action]:
         """None for an action that cannot run; what of it is told. Raises ActionError."""
@@ -377,7 +379,7 @@ class _Loader:
             self.problem(candidate, "rule", "error", f"{error}; the action is left out")
         return None
 
-    def build_limiter(self, entry: Entry, site: Site, compiled: Compiled) -> Limiter:
+    def build_limiter(self, entry: Entry, site: Site) -> Limiter:
         """The limit of a rule. Raises ActionError for an unknown field."""
         tokens = []
         for name in texts_of(entry, "limiter_token"):
