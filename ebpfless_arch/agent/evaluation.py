@@ -15,6 +15,7 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
+from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest, PathNeed, either
 from ebpfless_arch.events.model import Event
@@ -24,7 +25,7 @@ from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
 from ebpfless_arch.rules.necessary import path_need
-from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
+from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
 
@@ -68,6 +69,10 @@ class Agent(Receiver):
         self._announce(event)
         # All rules are evaluated before any action runs: they read variables as they were before the event.
         self._report(event, self._rules.evaluate(event))
+
+    def use(self, rules: RuleSet) -> None:
+        """Go by other rules from the next event on."""
+        self._rules = rules
 
     def judge(self, record: Record) -> int:
         """Whether a rule denies a call before it runs: the errno, and the event is told as refused; else 0."""
@@ -193,32 +198,41 @@ def prepare(config: Config) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change."""
     for warning in config.warnings:
         complain(warning)
-    loaded = _load_rules(config["runtime_security_config.policies.dir"])
-    rules = loaded.rule_set
-    outputs = [_open_output(path, config["trace.format"], loaded.variables.shown) for path in config["trace.output"]]
+    policies = load_rules(config["runtime_security_config.policies.dir"])
+    rules, variables = policies.rules, policies.loaded.variables
+    outputs = [_open_output(path, config["trace.format"], policies.shown) for path in config["trace.output"]]
     users = Users()
     processes = Processes(users, outer_lineage(users, os.getppid()))
-    loaded.variables.find_process = processes.find
+    variables.find_process = processes.find
     events = config["trace.events"]
-    wanted = ALL_EVENTS | rules.event_types if events else rules.event_types
-    agent = Agent(rules, processes, outputs, events, config["trace.verbose"])
-    return agent, Interest(frozenset(wanted), events, _denied(rules))
+    return Agent(rules, processes, outputs, events, config["trace.verbose"]), interest_of(rules, events)
 
 
-def _load_rules(paths: List[str]) -> LoadedPolicies:
+def interest_of(rules: RuleSet, events: bool) -> Interest:
+    """What the tracer has to stop for: what some rule needs, or, with `events`, everything."""
+    return Interest(ALL_EVENTS | rules.event_types if events else rules.event_types, events, _denied(rules))
+
+
+def load_rules(paths: List[str]) -> Policies:
+    """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes."""
     try:
-        loaded = load_policies(paths or [DEFAULT_POLICY])
+        policies = Policies(paths or [DEFAULT_POLICY])
     except PolicyError as error:
         raise UsageError(str(error))
-    for problem in loaded.problems:
+    except NoRules as error:
+        _complain_of(error.problems, [])
+        raise UsageError(str(error))
+    _complain_of(policies.loaded.problems, policies.loaded.idle_actions)
+    return policies
+
+
+def _complain_of(problems: List[Problem], idle_actions: List[Skipped]) -> None:
+    for problem in problems:
         complain(str(problem))
-    for idle in loaded.idle_actions:
+    for idle in idle_actions:
         if idle.status == "late":  # whoever denies relies on it
             complain("%s: rule '%s': %s: the call is not refused, only reported"
                      % (idle.file, idle.rule_id, idle.reason))
-    if not loaded.rules and loaded.problems:
-        raise UsageError("no rule of %s can be used" % ", ".join(paths))
-    return loaded
 
 
 def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]]) -> Output:
