@@ -363,7 +363,7 @@ def test_mistakes_of_the_policy_count_and_can_be_expected(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("cases, words", [
-    ("{", [":1:2:", "not JSON"]), ({}, ["JSON list"]), ([3], ["case 1", "object"]),
+    ("{", [":1:2:", "not JSON"]), ("[" + "9" * 5000 + "]", []), ("[" * 100000, ["nested"]), ({}, ["JSON list"]), ([3], ["case 1", "object"]),
     ([case_of(), {"match": True}], ["case 2", '"expr" or "rule"']),
     ([{"expr": "x"}], ["case 1", '"match" or "reject"']),
     ([case_of(rule="x")], ["case 1"]), ([case_of(expr=3)], ["texts"]), ([case_of(match="true")], ["true or false"]),
