@@ -252,6 +252,12 @@ def test_protected_processes_are_refused(sleeper: int) -> None:
     assert World(2, 0).kill()["status"] in (REFUSED, GONE)
 
 
+def test_a_copy_of_the_keeper_spares_itself() -> None:
+    world = World(os.getpid(), 0)
+    event = Event("exec", int(time.time() * 1e9), world.process, os.getpid())
+    assert Ender(world.processes, []).kill(Kill("SIGCONT", "process", True, True), event)["status"] == REFUSED
+
+
 @pytest.mark.parametrize("scope", ["container", "cgroup"])
 def test_a_scope_reaches_its_members_only(sleeper: int, scope: str) -> None:
     other = subprocess.Popen(["sleep", "1000"])
