@@ -195,6 +195,21 @@ def test_a_rule_on_file_changes_denies_as_one_rule(tmp_path: Path) -> None:
         "open.file.uid", "rename.file.destination.uid"]
 
 
+def test_keys_that_mean_nothing_are_told(tmp_path: Path) -> None:
+    path = policy(tmp_path, dict(GOOD, action=[], tags={"any": "x"}), dict(GOOD, id="two", actions=[
+        {"deny": {"erno": "EACCES"}, "filtre": "x"}, {"log": {"level": "info", "mesage": "x"}},
+        {"coredump": {"process": True}}]), macros=[{"id": "M", "values": ["a"], "value": []}])
+    result = check(path)
+    assert result.status == SOUND
+    rest = "and has no effect; did you mean"
+    assert [line for line in lines(result) if "[unknown_key]" in line] == [
+        f"{path}: macro 'M': keys: warning: 'value' is no key of a macro {rest} values? [unknown_key]",
+        f"{path}: rule 'good': keys: warning: 'action' is no key of a rule {rest} actions? [unknown_key]",
+        f"{path}: rule 'two': action 1: warning: 'erno' is no key of deny {rest} errno? [unknown_key]",
+        f"{path}: rule 'two': action 1: warning: 'filtre' is no action {rest} filter? [unknown_key]",
+        f"{path}: rule 'two': action 2: warning: 'mesage' is no key of log {rest} message? [unknown_key]"]
+
+
 def test_every_check_and_key_is_in_the_guide(tmp_path: Path) -> None:
     guide = (REPOSITORY / "docs" / "check.md").read_text("utf-8")
     for check_function in WARNINGS + NOTES:

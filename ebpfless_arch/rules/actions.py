@@ -33,6 +33,14 @@ _ERRNO_AT_MOST = 4095
 _SIGNALS = tuple(name for name in CONSTANTS if name.startswith("SIG") and name not in ("SIG", "SIGNALED"))
 _ERRORS = tuple(name for name, value in CONSTANTS.items() if name.startswith("E") and value < 0)
 
+# The keys of each action; of those that only other agents carry out they are not checked.
+KEYS: Dict[str, Tuple[str, ...]] = {
+    "set": ("name", "value", "field", "expression", "default_value", "append", "scope", "scope_field", "inherited",
+            "ttl", "size", "private"),
+    "kill": ("signal", "scope", "disable_container_disarmer", "disable_executable_disarmer"),
+    "hash": ("field", "max_file_size"), "log": ("level", "message"), "deny": ("errno",),
+    "coredump": (), "network_filter": ()}
+
 _Keys = Mapping[str, object]
 _Read = Callable[[object], object]
 
