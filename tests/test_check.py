@@ -161,7 +161,53 @@ def test_the_json_form_has_the_keys_that_are_documented(tmp_path: Path) -> None:
     assert found["inactive"] == [{"file": path, "id": "off", "status": "disabled", "reason": "disabled in the policy"}]
     assert found["summary"] == {
         "active": 2, "by_event": {"exec": 2}, "inactive": {"disabled": 1}, "actions": {"log": 1},
-        "fields": ["exec.gid", "exec.pid", "exec.uid"], "errors": 1, "warnings": 2, "notes": 0}
+        "fields": ["exec.gid", "exec.pid", "exec.uid"], "deny": {"rules": 0, "at_entry": 0}, "errors": 1, "warnings": 2, "notes": 0}
+
+
+def denying(name: str, expression: str, *actions: Entry) -> Entry:
+    return {"id": name, "expression": expression, "actions": list(actions or [{"deny": {}}])}
+
+
+def test_a_deny_that_comes_too_late_is_told(tmp_path: Path) -> None:
+    path = policy(
+        tmp_path, denying("path", 'open.file.path == "/x"'), denying("made", 'open.file.path == "/x" && open.file.uid == 0'),
+        denying("filter", 'open.file.path == "/x"', {"deny": {}, "filter": "open.retval >= 0"}), GOOD)
+    result = check(path)
+    assert result.status == SOUND
+    told = lines(result)
+    assert "deny      3 rules, 1 can be decided at entry" in told
+    warned = [line for line in told if "[late_deny]" in line]
+    assert warned == [f"{path}: rule '{name}': actions: warning: action deny: {field} is known only when the call is "
+                      "over: the call is not refused, only reported [late_deny]"
+                      for name, field in (("made", "open.file.uid"), ("filter", "open.retval"))]
+    found = document(path)
+    assert found["summary"]["deny"] == {"rules": 3, "at_entry": 1}
+    assert [(one["check"], one["id"]) for one in found["warnings"]] == [("late_deny", "made"), ("late_deny", "filter")]
+    assert [(one["id"], one["status"]) for one in found["idle_actions"]] == [("made", "late"), ("filter", "late")]
+
+
+def test_a_rule_on_file_changes_denies_as_one_rule(tmp_path: Path) -> None:
+    path = policy(tmp_path, denying("fim", 'fim.write.file.path == "/x"'),
+                  denying("by_owner", "fim.write.file.uid == 0 && process.uid == 7"))
+    told = lines(check(path))
+    assert "deny      2 rules, 1 can be decided at entry" in told
+    assert [line.partition("deny: ")[2].partition(" is ")[0] for line in told if "[late_deny]" in line] == [
+        "open.file.uid", "rename.file.destination.uid"]
+
+
+def test_keys_that_mean_nothing_are_told(tmp_path: Path) -> None:
+    path = policy(tmp_path, dict(GOOD, action=[], tags={"any": "x"}), dict(GOOD, id="two", actions=[
+        {"deny": {"erno": "EACCES"}, "filtre": "x"}, {"log": {"level": "info", "mesage": "x"}},
+        {"coredump": {"process": True}}]), macros=[{"id": "M", "values": ["a"], "value": []}])
+    result = check(path)
+    assert result.status == SOUND
+    rest = "and has no effect; did you mean"
+    assert [line for line in lines(result) if "[unknown_key]" in line] == [
+        f"{path}: macro 'M': keys: warning: 'value' is no key of a macro {rest} values? [unknown_key]",
+        f"{path}: rule 'good': keys: warning: 'action' is no key of a rule {rest} actions? [unknown_key]",
+        f"{path}: rule 'two': action 1: warning: 'erno' is no key of deny {rest} errno? [unknown_key]",
+        f"{path}: rule 'two': action 1: warning: 'filtre' is no action {rest} filter? [unknown_key]",
+        f"{path}: rule 'two': action 2: warning: 'mesage' is no key of log {rest} message? [unknown_key]"]
 
 
 def test_every_check_and_key_is_in_the_guide(tmp_path: Path) -> None:
@@ -332,7 +378,7 @@ def test_mistakes_of_the_policy_count_and_can_be_expected(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("cases, words", [
-    ("{", [":1:2:", "not JSON"]), ({}, ["JSON list"]), ([3], ["case 1", "object"]),
+    ("{", [":1:2:", "not JSON"]), ("[" + "9" * 5000 + "]", []), ("[" * 100000, ["nested"]), ({}, ["JSON list"]), ([3], ["case 1", "object"]),
     ([case_of(), {"match": True}], ["case 2", '"expr" or "rule"']),
     ([{"expr": "x"}], ["case 1", '"match" or "reject"']),
     ([case_of(rule="x")], ["case 1"]), ([case_of(expr=3)], ["texts"]), ([case_of(match="true")], ["true or false"]),

@@ -116,6 +116,38 @@ def test_kill_and_deny_are_handed_to_the_agent(tmp_path: Path) -> None:
     assert [deny.errno for deny in found if isinstance(deny, Deny)] == [1, 2, 13]
 
 
+# Deny: what can be decided before the call
+
+@pytest.mark.parametrize("expression, late", [
+    ('open.file.path == "/x" && open.flags & O_CREAT > 0 && open.file.destination.mode == 0644', []),
+    ('open.file.name == "x" && process.file.uid == 0 && process.ancestors.comm == "sh"', []),
+    ("open.file.uid == 0 && open.retval >= 0", ["open.file.uid", "open.retval"]),
+    ('open.file.hashes == "sha1:0"', ["open.file.hashes"]), ("open.file.mount_id == 3 || open.flags == 7", None),
+    ('exec.file.path == "/x" && exec.file.hashes == "sha1:0" && exec.argv == "x" && exec.uid == 0', []),
+    ('exec.file.path == "/x" && exec.euid == 0', ["exec.euid"]),
+    ('exec.file.path == "/x" && process.comm == "x" && process.parent.comm == "x"', ["process.comm"]),
+    ('exec.interpreter.file.name == "x"', ["exec.interpreter.file.name"]),
+    ("exec.file.path == \"/${process.comm}\"", ["process.comm"]),
+    ('exit.file.path == "/x"', ["exit.file.path"]), ("setuid.uid == 0", ["setuid.uid"]),
+    ("capset.cap_effective == 0", []), ('rename.file.uid == 0 && rename.file.destination.path == "/x"', []),
+    ("rename.file.destination.uid == 0", ["rename.file.destination.uid"]),
+    ("mkdir.file.destination.rights == 0777", []), ("mkdir.file.rights == 0777", ["mkdir.file.rights"]),
+    ('mount.fs_type == "x"', ["mount.fs_type"]), ('mount.syscall.fs_type == "x"', []),
+    ("accept.addr.port == 7", []), ("accept.addr.ip == 1.2.3.4", ["accept.addr.ip"]),
+    ("connect.addr.ip == 1.2.3.4 && signal_is", None), ("signal.retval < 0", ["signal.retval"]),
+])
+def test_a_deny_goes_by_what_is_known_before_the_call(tmp_path: Path, expression: str, late: Optional[List[str]]) -> None:
+    loaded = load(tmp_path, rule("x", expression, {"deny": {}}, {"log": {"level": "info"}}))
+    if late is None:
+        assert not loaded.rules
+        return
+    assert loaded.problems == []
+    assert [kept.kind for kept in loaded.rules[0].actions] == ([] if late else ["deny"]) + ["log"]
+    verb = "is" if len(late) == 1 else "are"
+    assert [(idle.status, idle.reason) for idle in loaded.idle_actions] == (
+        [("late", f"action deny: {', '.join(late)} {verb} known only when the call is over")] if late else [])
+
+
 # Hashing real files
 
 def file_at(path: Path) -> File:

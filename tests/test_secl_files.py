@@ -1,5 +1,6 @@
 """Policy files: YAML where it can be read, directories, policies that give way, entries of the wrong shape, size."""
 
+import datetime
 import json
 import os
 import subprocess
@@ -98,6 +99,21 @@ def test_bad_yaml_is_refused_with_its_place(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(PolicyError) as caught:
         load_policies([str(tmp_path)])
     assert str(caught.value) == f"{tmp_path}/mine.yml:3:5: not YAML: what is this"
+
+
+def test_yaml_that_no_json_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    circle: List[object] = []
+    circle.append(circle)
+    (tmp_path / "mine.yml").write_text(RULES)
+    for bad, words in ((circle, "Circular reference"), ({(1, 2): 3}, "keys must be str")):
+        monkeypatch.setitem(sys.modules, "yaml", stand_in({"rules": [{"id": "x", "actions": bad}]}))
+        with pytest.raises(PolicyError) as caught:
+            load_policies([str(tmp_path)])
+        assert "mine.yml: the YAML holds what a policy cannot: " in str(caught.value) and words in str(caught.value)
+    rule = {"id": "x", "expression": "open.flags == 0", "version": datetime.date(2026, 1, 2), "description": "\ud812"}
+    monkeypatch.setitem(sys.modules, "yaml", stand_in({"rules": [rule]}))
+    loaded, = load_policies([str(tmp_path)]).rules
+    assert (loaded.version, loaded.description) == ("2026-01-02", "\ufffd")
 
 
 @pytest.mark.skipif(not YAML_PYTHONS, reason="needs a Python with PyYAML (Debian's python3-yaml)")

@@ -10,9 +10,10 @@ from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.limits import Bucket, Limiter
 from ebpfless_arch.rules.policy import LoadedPolicies
-from secl_rules import START, load, opened, process, rule, setting
+from secl_rules import START, Agent, load, opened, process, rule, setting
 
 MILLISECOND = 10**6
+SET = 'open.file.path == "/set"'
 
 
 @pytest.mark.parametrize("given, wanted", [
@@ -146,3 +147,31 @@ def test_the_agent_tells_what_it_held_back(tmp_path: Path) -> None:
     assert result.stderr.decode().splitlines() == [
         f"ebpfless: {12 * 999 + 1000 - usual} detections were not written, for their rules matched too often: "
         + ", ".join(f"hour{number} 999" for number in range(10)) + ", 3 other rules"]
+
+
+def test_log_actions_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    actions = [{"log": {"level": "info", "message": "one"}}, {"log": {"level": "error", "message": "two"}}]
+    agent = Agent(load(tmp_path, rule("usual", SET, *actions),
+                       rule("hour", SET, {"log": {"level": "info", "message": "three"}}, every="1h")))
+    for _ in range(47):
+        agent.tell(opened("/set"))
+    told = [message for _, message, _ in agent.logged]
+    assert (told.count("one"), told.count("two"), told.count("three")) == (40, 40, 1)
+    agent.tell(opened("/set", seconds=1))
+    agent.tell(opened("/set", seconds=3600))
+    assert [message for _, message, _ in agent.logged[81:]] == ["one", "two", "one", "two", "three"]
+
+
+def test_log_lines_under_trace(tmp_path: Path) -> None:
+    opener = "for i in 1 2 3 4 5 6 7; do : <watched; done"
+    (tmp_path / "watched").touch()
+    policy = write_policy(tmp_path / "p.json", [
+        rule("often", 'open.file.name == "watched"', {"log": {"level": "info", "message": "seen"}},
+             {"log": {"level": "debug", "message": "detail"}}, every="1h", silent=True)])
+    held = "ebpfless: %d lines of log actions were not written, for their rules matched too often"
+    seen = "ebpfless: info: rule often: seen"
+    result = run_traced(["sh", "-c", opener], ["--policy", policy], cwd=str(tmp_path))
+    assert result.stderr.decode().splitlines() == [seen, held % 6]
+    result = run_traced(["sh", "-c", opener], ["--policy", policy, "--verbose"], cwd=str(tmp_path))
+    lines = result.stderr.decode().splitlines()
+    assert lines[:3] == [seen, "ebpfless: debug: rule often: detail", held % 12]

@@ -210,6 +210,16 @@ def test_no_pattern_hangs(pattern: str) -> None:
     assert time.process_time() - begin < 5
 
 
+def test_a_search_that_takes_too_long_is_given_up() -> None:
+    regex = Regex("(a|b)*a(a|b){900}c")
+    source = random.Random(2)
+    subject = "".join(source.choice("ab") for _ in range(65536))
+    begin = time.process_time()
+    assert not regex.search(subject + "c")
+    assert time.process_time() - begin < 10
+    assert regex.search("a" + subject[:900] + "c"), "and the next one is not"
+
+
 def test_building_an_empty_repetition_is_quick() -> None:
     begin = time.process_time()
     Regex("(((){1000}){1000}){1000}")

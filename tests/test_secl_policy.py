@@ -107,6 +107,20 @@ def test_files_of_another_shape_are_refused(tmp_path: Path, content: str, words:
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    """JSON can name surrogates that are alone; only those that stand for bytes which are no UTF-8 mean something."""
+    expression = r'open.file.path == \"/%s\"'
+    texts = {"half": r"\ud812", "both": r"\ude00\ud83d", "escaped": r"\\\\ud812x", "byte": r"\udcff", "pair": r"\ud83d\ude00"}
+    rules = ['{"id": "%s", "expression": "%s"}' % (name, expression % text) for name, text in texts.items()]
+    rules.append(r'{"id": "set", "expression": "open.flags == 0", "actions": [{"set": {"name": "v", "value": "\ud812"}}]}')
+    rules.append(r'{"id": "read", "expression": "open.flags == 0 && ${v.length} == 0"}')
+    loaded = load_policies([write(tmp_path, "p.json", '{"rules": [%s]}' % ", ".join(rules))])
+    assert [(problem.rule_id, problem.reason) for problem in loaded.problems] == [("pair", "syntax_error")]
+    assert fired(loaded, opened("/\ufffd")) == ["half", "set", "read"]
+    assert fired(loaded, opened("/\ufffd\ufffd")) == ["both", "set", "read"]
+    assert fired(loaded, opened("/\udcff")) == ["byte", "set", "read"]
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes(b'{"rules": "\xe9"}')
     (tmp_path / "empty").mkdir()

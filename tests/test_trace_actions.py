@@ -1,16 +1,18 @@
 """Actions that reach processes: kill ends exactly what the rule means, deny refuses a call before it runs."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from blackbox import (Compiler, Session, is_detection, read_events, rule, run, trace_command, wait_until,
+from blackbox import (Compiler, Session, environment, is_detection, read_events, rule, run, trace_command, wait_until,
                       write_policy)
 from ebpfless_arch.agent.ending import GONE, PERFORMED, REFUSED, Ender
 from ebpfless_arch.events.model import Container, Event, Process
@@ -78,6 +80,84 @@ def test_deny_refuses_the_call_and_the_program_goes_on(tmp_path: Path, mode: Lis
     assert [event["evt"]["variables"]["retval"] for event in found] == [-1] * 3 + [-13]
     assert found[-1]["agent"]["rule_actions"] == [{"type": "deny", "error": "EACCES", "status": "performed"}]
     assert secret.read_text() == "secret\nmore\n"
+
+
+_COUNTED = """
+import sys
+from ebpfless_arch.tracer import pipe
+from ebpfless_arch.events.records import path_of
+ask = pipe.Asker.ask
+def told(self, record):
+    with open(sys.argv[1], "ab") as asked:
+        asked.write(path_of(record) + b"\\n")
+    return ask(self, record)
+pipe.Asker.ask = told
+import ebpfless
+sys.exit(ebpfless.main(sys.argv[2:]))
+"""
+
+
+def test_only_calls_that_a_rule_may_deny_wait_for_a_verdict(tmp_path: Path) -> None:
+    for name in ("secret", "public", "x.key"):
+        (tmp_path / name).write_text("x")
+    policy = write_policy(tmp_path / "p.json", [
+        deny_rule("no", '(open.file.path == "%s/secret" || open.file.name == ~"*.key") && process.comm == "cat"' % tmp_path)])
+    script = 'cd "$0"; cat public secret x.key public; cat < secret'
+    result = run([sys.executable, "-c", _COUNTED, str(tmp_path / "asked"), "trace", "--policy", policy, "--output",
+                  "/dev/null", "--", "sh", "-c", script, str(tmp_path)], env=environment())
+    assert result.stdout == b"xxx" and result.stderr.count(b"Operation not permitted") == 2
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == [str(tmp_path / name) for name in ("secret", "x.key", "secret")]
+
+
+# Of each event a call by Python, and a rule that goes by what is known before it. D is the test's directory, with a
+# file f (mode 0640) and an empty directory d; S is a program, P a port at which nobody listens.
+DENIED = [
+    ('open("D/new", "w")', 'open.file.path == "D/new" && open.file.destination.mode & 0777 == 0666'),
+    ('os.unlink("D/f")', 'unlink.file.name == "f" && unlink.file.mode & 0777 == 0640'),
+    ('os.rmdir("D/d")', 'rmdir.file.path == "D/d" && rmdir.file.inode > 0'),
+    ('os.mkdir("D/new")', 'mkdir.file.path == "D/new" && mkdir.file.destination.rights == 0777'),
+    ('os.rename("D/f", "D/new")',
+     'rename.file.destination.path == "D/new" && rename.file.path == "D/f" && rename.file.rights == 0640'),
+    ('os.link("D/f", "D/new")', 'link.file.destination.name == "new" && link.file.rights == 0640'),
+    ('os.symlink("f", "D/new")', 'link.file.destination.path == "D/new" && link.file.path == "D/f"'),
+    ('os.chmod("D/f", 0o777)', 'chmod.file.rights == 0640 && chmod.file.destination.rights == 0777'),
+    ('os.chown("D/f", 7, 7)', 'chown.file.path == "D/f" && chown.file.destination.uid == 7'),
+    ('os.utime("D/f")', 'utimes.file.path == "D/f" && utimes.file.modification_time > 0'),
+    ('os.chdir("D/d")', 'chdir.file.path == "D/d" && chdir.file.inode > 0'),
+    ('os.setxattr("D/f", "user.x", b"")', 'setxattr.file.path == "D/f" && setxattr.file.destination.name == "user.x"'),
+    ('os.removexattr("D/f", "user.x")',
+     'removexattr.file.path == "D/f" && removexattr.file.destination.namespace == "user"'),
+    ('os.execv("S", ["x", "7"])',
+     'exec.file.path == "S" && exec.argv == "7" && exec.uid == ${process.parent.uid} && exec.file.inode > 0'),
+    ('os.kill(os.getpid(), 23)', 'signal.type == 23 && signal.target.comm == process.comm'),
+    ('resource.setrlimit(resource.RLIMIT_CORE, (0, 0))', 'setrlimit.resource == RLIMIT_CORE && setrlimit.rlim_max == 0'),
+    ('mmap.mmap(-1, 4096, prot=4)', 'mmap.protection == PROT_EXEC'),
+    ('socket.socket().bind(("127.0.0.1", P))', 'bind.addr.port == P && bind.addr.ip == 127.0.0.0/8'),
+    ('socket.socket().connect(("127.0.0.1", P))', 'connect.addr.port == P && connect.addr.ip == 127.0.0.1'),
+]
+
+
+@pytest.mark.parametrize("call, expression", DENIED, ids=[expression.partition(".")[0] for _, expression in DENIED])
+def test_what_is_known_before_the_call_decides(tmp_path: Path, call: str, expression: str) -> None:
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "f").chmod(0o640)
+    (tmp_path / "d").mkdir()
+    output, tool = tmp_path / "out", tmp_path / "tool"
+    shutil.copy(str(shutil.which("true")), str(tool))
+
+    def filled(text: str) -> str:
+        return re.sub(r"\bP\b", "9", text.replace("D/", "%s/" % tmp_path).replace('"S"', '"%s"' % tool))
+
+    policy = write_policy(tmp_path / "p.json", [deny_rule("no", filled(expression), errno="EDQUOT")])
+    script = ("import mmap, os, resource, socket\n"
+              "try:\n    %s\nexcept OSError as error:\n    print(error.errno)\nos.write(1, b'on')" % filled(call))
+    result = run(trace_command([sys.executable, "-c", script],
+                               ["--policy", policy, "--format", "json", "--output", str(output)]))
+    assert result.stdout in (b"122\non", b"on122\n"), result.stderr
+    (found,) = detections(output)
+    assert found["agent"]["rule_id"] == "no" and found["evt"]["variables"]["retval"] == -122
+    assert (tmp_path / "f").exists() and (tmp_path / "d").exists() and not (tmp_path / "new").exists()
 
 
 def test_deny_reaches_32_bit_calls(tmp_path: Path, compile_c: Compiler) -> None:
@@ -170,6 +250,12 @@ def test_protected_processes_are_refused(sleeper: int) -> None:
     assert World(sleeper, 0).kill(protected=sleeper)["status"] == REFUSED
     assert is_alive(sleeper)
     assert World(2, 0).kill()["status"] in (REFUSED, GONE)
+
+
+def test_a_copy_of_the_keeper_spares_itself() -> None:
+    world = World(os.getpid(), 0)
+    event = Event("exec", int(time.time() * 1e9), world.process, os.getpid())
+    assert Ender(world.processes, []).kill(Kill("SIGCONT", "process", True, True), event)["status"] == REFUSED
 
 
 @pytest.mark.parametrize("scope", ["container", "cgroup"])

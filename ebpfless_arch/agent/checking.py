@@ -35,9 +35,16 @@ def _misplaced(policies: Iterable[str]) -> str:
 
 # Policies
 
+def _late(loaded: LoadedPolicies) -> List[Warned]:
+    """A warning for each deny that can never be carried out."""
+    return [Warned("warning", "late_deny", one.file, "rule", one.rule_id, "actions", 0, 0,
+                   f"{one.reason}: the call is not refused, only reported")
+            for one in loaded.idle_actions if one.status == "late"]
+
+
 def _check_policies(options: CheckOptions) -> int:
     loaded = load_policies(options.policies)
-    warned = lint_policies(loaded)
+    warned = lint_policies(loaded) + _late(loaded)
     if options.format == "json":
         _emit(json.dumps(_document(loaded, warned), indent=2) + "\n")
     else:
@@ -79,6 +86,9 @@ def _summary_lines(loaded: LoadedPolicies, warned: List[Warned], verbose: bool) 
         lines += [f"          {count:5d} {reason}" for reason, count in _grouped(loaded.skipped)]
     lines.append(f"fields    {len(summary['fields'])}")
     lines.append(f"actions   {sum(summary['actions'].values())}{_listed(summary['actions'])}")
+    if summary["deny"]["rules"]:
+        lines.append(f"deny      {_count(summary['deny']['rules'], 'rule')}, "
+                     f"{summary['deny']['at_entry']} can be decided at entry")
     if loaded.idle_actions:
         lines.append(f"idle      {_count(len(loaded.idle_actions), 'action')}"
                      + ("" if verbose else "; --verbose names them"))
@@ -136,7 +146,16 @@ def _summary(loaded: LoadedPolicies, warned: List[Warned]) -> Dict[str, Any]:
         "inactive": _by_count(Counter(one.status for one in loaded.skipped)),
         "fields": sorted({name for rule in loaded.rules for name in rule.checked.fields}),
         "actions": _by_count(Counter(kind for rule in loaded.rules for kind in _action_kinds(rule))),
+        "deny": _denying(loaded),
         "errors": len(loaded.problems), "warnings": levels["warning"], "notes": levels["note"]}
+
+
+def _denying(loaded: LoadedPolicies) -> Dict[str, int]:
+    """Rules that deny, and those of them whose every deny can be decided before the call."""
+    late = {(one.file, one.rule_id) for one in loaded.idle_actions if one.status == "late"}
+    rules = late | {(rule.file, rule.base_id) for rule in loaded.rules
+                    if any(action.kind == "deny" for action in rule.actions)}
+    return {"rules": len(rules), "at_entry": len(rules - late)}
 
 
 def _action_kinds(rule: Rule) -> List[str]:

@@ -6,7 +6,7 @@ the tracer stays small.
 
 import errno
 import os
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
@@ -15,15 +15,17 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
+from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.interest import Interest, PathNeed, either
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, run_actions
-from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, RuleSet, load_policies
+from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
+from ebpfless_arch.rules.necessary import path_need
+from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
 
@@ -38,8 +40,10 @@ _LIMITED_NAMED = 10
 class Agent(Receiver):
     """Turns records into events, events into detections, and hands both to the outputs."""
 
-    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool) -> None:
+    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool,
+                 verbose: bool = False) -> None:
         self._rules = rules
+        self._verbose = verbose
         self._hands = Hands(self._log, self._perform)
         self._performed: List[Dict[str, Any]] = []
         self._ender = Ender(processes, [os.getpid()])
@@ -65,6 +69,10 @@ class Agent(Receiver):
         self._announce(event)
         # All rules are evaluated before any action runs: they read variables as they were before the event.
         self._report(event, self._rules.evaluate(event))
+
+    def use(self, rules: RuleSet) -> None:
+        """Go by other rules from the next event on."""
+        self._rules = rules
 
     def judge(self, record: Record) -> int:
         """Whether a rule denies a call before it runs: the errno, and the event is told as refused; else 0."""
@@ -93,8 +101,8 @@ class Agent(Receiver):
                 self._write(event, rule, self._performed)
 
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
-        """What the action `log` asks for; lines of the level debug are left out."""
-        if level != "debug":
+        """What the action `log` asks for; lines of the level debug are left out unless they are wanted."""
+        if level != "debug" or self._verbose:
             complain("%s: rule %s: %s" % (level, rule.id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
@@ -140,6 +148,10 @@ class Agent(Receiver):
 
     def _tell_limits(self) -> None:
         """Which rules matched more often than they may be told."""
+        silent = sum(action.limiter.held_back for rule in self._rules.rules for action in rule.actions
+                     if isinstance(action, Log) and (action.level != "debug" or self._verbose))
+        if silent:
+            complain("%d lines of log actions were not written, for their rules matched too often" % silent)
         limited = sorted((rule for rule in self._rules.rules if rule.limiter.held_back),
                          key=lambda rule: -rule.limiter.held_back)
         if not limited:
@@ -173,37 +185,54 @@ def _refusal(matching: List[Rule], event: Event) -> int:
     return 0
 
 
-def _denied(rules: RuleSet) -> FrozenSet[str]:
-    """The events whose calls some rule may deny."""
-    return frozenset(rule.event_type for rule in rules.rules
-                     if any(isinstance(action, Deny) for action in rule.actions))
+def _denied(rules: RuleSet) -> Dict[str, Optional[PathNeed]]:
+    """The events whose calls some rule may deny, and what the path must be like for that."""
+    needs: Dict[str, List[Optional[PathNeed]]] = {}
+    for rule in rules.rules:
+        if any(isinstance(action, Deny) for action in rule.actions):
+            needs.setdefault(rule.event_type, []).append(path_need(rule.checked.tree, rule.event_type))
+    return {event: either(found) for event, found in needs.items()}
 
 
 def prepare(config: Config) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change."""
     for warning in config.warnings:
         complain(warning)
-    loaded = _load_rules(config["runtime_security_config.policies.dir"])
-    rules = loaded.rule_set
-    outputs = [_open_output(path, config["trace.format"], loaded.variables.shown) for path in config["trace.output"]]
+    policies = load_rules(config["runtime_security_config.policies.dir"])
+    rules, variables = policies.rules, policies.loaded.variables
+    outputs = [_open_output(path, config["trace.format"], policies.shown) for path in config["trace.output"]]
     users = Users()
     processes = Processes(users, outer_lineage(users, os.getppid()))
-    loaded.variables.find_process = processes.find
+    variables.find_process = processes.find
     events = config["trace.events"]
-    wanted = ALL_EVENTS | rules.event_types if events else rules.event_types
-    return Agent(rules, processes, outputs, events), Interest(frozenset(wanted), events, _denied(rules))
+    return Agent(rules, processes, outputs, events, config["trace.verbose"]), interest_of(rules, events)
 
 
-def _load_rules(paths: List[str]) -> LoadedPolicies:
+def interest_of(rules: RuleSet, events: bool) -> Interest:
+    """What the tracer has to stop for: what some rule needs, or, with `events`, everything."""
+    return Interest(ALL_EVENTS | rules.event_types if events else rules.event_types, events, _denied(rules))
+
+
+def load_rules(paths: List[str]) -> Policies:
+    """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes."""
     try:
-        loaded = load_policies(paths or [DEFAULT_POLICY])
+        policies = Policies(paths or [DEFAULT_POLICY])
     except PolicyError as error:
         raise UsageError(str(error))
-    for problem in loaded.problems:
+    except NoRules as error:
+        _complain_of(error.problems, [])
+        raise UsageError(str(error))
+    _complain_of(policies.loaded.problems, policies.loaded.idle_actions)
+    return policies
+
+
+def _complain_of(problems: List[Problem], idle_actions: List[Skipped]) -> None:
+    for problem in problems:
         complain(str(problem))
-    if not loaded.rules and loaded.problems:
-        raise UsageError("no rule of %s can be used" % ", ".join(paths))
-    return loaded
+    for idle in idle_actions:
+        if idle.status == "late":  # whoever denies relies on it
+            complain("%s: rule '%s': %s: the call is not refused, only reported"
+                     % (idle.file, idle.rule_id, idle.reason))
 
 
 def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]]) -> Output:

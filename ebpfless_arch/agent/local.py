@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping
 
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.agent.options import UsageError
+from ebpfless_arch.events.interest import packed
 from ebpfless_arch.tracer.keeper import Keeper, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
 
@@ -50,7 +51,7 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(settings)
-    plan = Plan(command, sorted(interest.events), interest.failures, sorted(interest.denied),
+    plan = Plan(command, sorted(interest.events), interest.failures, packed(interest.denied),
                 not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
                 settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")
     outcome = keeper.launch(plan, agent, settings["trace.wait_all"])

@@ -50,7 +50,7 @@ SETTINGS = (
     Setting("trace.on_failure", "choice:open|kill", "open", "when the tracer dies: open, the program goes on; kill, it dies",
             "--on-failure"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
-    Setting("trace.verbose", "bool", "false", "say at the end what was counted", "--verbose"),
+    Setting("trace.verbose", "bool", "false", "show debug lines of log actions, and at the end what was counted", "--verbose"),
     Setting("trace.disable_proc_scan", "bool", "false", "accepted; there is no scan of /proc yet",
             "--disable-proc-scan", variables=("DD_CWS_INSTRUMENTATION_PROC_SCAN_DISABLED",)),
     Setting("trace.proc_scan_rate", "duration", "500ms", "accepted; there is no scan of /proc yet",

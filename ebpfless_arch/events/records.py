@@ -31,7 +31,7 @@ follows depends on the kind:
                                       were it refused with EPERM
 """
 
-from typing import Any, List, Tuple
+from typing import Any, List, Optional, Tuple
 
 Record = Tuple[Any, ...]
 
@@ -52,3 +52,12 @@ def shorten(words: List[bytes], cut: bool) -> Tuple[Tuple[bytes, ...], bool]:
     """At most 256 words of 256 bytes; a longer one becomes its first 252 bytes and "...\""""
     short = [word if len(word) <= ARGUMENT_BYTES_AT_MOST else word[:252] + b"..." for word in words[:ARGUMENTS_AT_MOST]]
     return tuple(short), cut or short != words
+
+
+def path_of(record: Record) -> Optional[bytes]:
+    """The path of the file that an EXEC, OPEN or CALL is about, None where it is about none."""
+    if record[0] in (EXEC, OPEN):
+        path: bytes = record[5]
+        return path
+    found = record[6].get("file") if record[0] == CALL else None
+    return found[0] if found is not None else None

@@ -6,20 +6,21 @@ for one rule, which compiles its expressions. The rule floor itself carries out
 """
 
 import errno
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.compile import Compiler, Test
+from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.grammar import SeclError, error_at, parse_rule
 from ebpfless_arch.rules.hashing import Hasher
+from ebpfless_arch.rules.limits import Limiter
 from ebpfless_arch.rules.names import KIND_NAMES, nearest
 from ebpfless_arch.rules.store import Store
 from ebpfless_arch.rules.tree import FieldRef, Node, Text
 from ebpfless_arch.rules.variables import Definition, define
 
 if TYPE_CHECKING:
-    from ebpfless_arch.rules.policy import Rule
+    from ebpfless_arch.rules.ruleset import Rule
 
 LEVELS = ("debug", "info", "warning", "error")
 KILL_SCOPES = ("process", "container", "cgroup")
@@ -31,6 +32,14 @@ _ERRNO_AT_MOST = 4095
 # SIG is a type of DNS records, SIGNALED a way to end.
 _SIGNALS = tuple(name for name in CONSTANTS if name.startswith("SIG") and name not in ("SIG", "SIGNALED"))
 _ERRORS = tuple(name for name, value in CONSTANTS.items() if name.startswith("E") and value < 0)
+
+# The keys of each action; of those that only other agents carry out they are not checked.
+KEYS: Dict[str, Tuple[str, ...]] = {
+    "set": ("name", "value", "field", "expression", "default_value", "append", "scope", "scope_field", "inherited",
+            "ttl", "size", "private"),
+    "kill": ("signal", "scope", "disable_container_disarmer", "disable_executable_disarmer"),
+    "hash": ("field", "max_file_size"), "log": ("level", "message"), "deny": ("errno",),
+    "coredump": (), "network_filter": ()}
 
 _Keys = Mapping[str, object]
 _Read = Callable[[object], object]
@@ -102,18 +111,20 @@ class Hash(Action):
 
 
 class Log(Action):
-    """Says something; `level` is one of LEVELS."""
+    """Says something; `level` is one of LEVELS. Its limit is like the rule's, but its own."""
 
     kind = "log"
 
-    def __init__(self, level: str, read: _Read) -> None:
+    def __init__(self, level: str, read: _Read, limiter: Limiter) -> None:
         Action.__init__(self)
         self.level = level
+        self.limiter = limiter
         self._read = read
 
     def run(self, rule: "Rule", event: Event, hands: Hands) -> None:
-        """Hands level and message to the agent."""
-        hands.log(self.level, str(self._read(event)), rule, event)
+        """Hands level and message to the agent, as often as the limit allows."""
+        if self.limiter.allows(event):
+            hands.log(self.level, str(self._read(event)), rule, event)
 
 
 class Kill(Action):
@@ -263,24 +274,31 @@ class Idle(Exception):
     """A sound action that cannot run here; the text says why."""
 
 
+class Late(Idle):
+    """A deny that would have to be decided before what it goes by is known."""
+
+
 class Site(NamedTuple):
-    """The rule that an action is built for: its event type and tags, and what fim stands for in this copy."""
+    """The rule that an action is built for: its event type and tags, what fim stands for in this copy, its fields and
+    its limit."""
 
     compiler: Compiler
     store: Store
     event_type: str
     tags: Tuple[str, ...] = ()
     fim: str = ""
+    fields: FrozenSet[str] = frozenset()
+    limiter: Limiter = Limiter()
 
-    def condition(self, text: str) -> Test:
-        """A filter as a function. Raises ActionError and Idle."""
+    def condition(self, text: str) -> Compiled:
+        """A filter, ready to run. Raises ActionError and Idle."""
         try:
             compiled = self.compiler.condition(text, self.event_type, self.tags, self.fim)
         except SeclError as error:
             raise ActionError("the filter of an action", text, error)
         if compiled.checked.unavailable:
             raise Idle("; ".join(compiled.checked.unavailable))
-        return compiled.test
+        return compiled
 
     def field(self, where: str, name: str, kind: str = "", names: Optional[Mapping[str, object]] = None) -> _Read:
         """A field as a function; for `kind` see value."""
@@ -321,8 +339,14 @@ def build_action(plan: Plan, site: Site) -> Action:
         raise Idle(_FOREIGN[plan.kind])
     # The filter comes last, so that its own mistakes show even where nothing is to be done.
     action = _BUILDERS[plan.kind](plan, site)
+    fields = site.fields
     if plan.condition:
-        action.condition = site.condition(plan.condition)
+        condition = site.condition(plan.condition)
+        action.condition = condition.test
+        fields |= condition.checked.fields
+    late = site.compiler.table.late(fields, site.event_type) if plan.kind == "deny" else []
+    if late:
+        raise Late(f"{', '.join(late)} {'is' if len(late) == 1 else 'are'} known only when the call is over")
     return action
 
 
@@ -368,7 +392,8 @@ def _refuse_file(field: str, compiler: Compiler) -> NoReturn:
 
 
 def _build_log(plan: Plan, site: Site) -> Action:
-    return Log(_text(plan.keys, "level"), site.message("message of a log action", _text(plan.keys, "message")))
+    message = site.message("message of a log action", _text(plan.keys, "message"))
+    return Log(_text(plan.keys, "level"), message, site.limiter.fresh())
 
 
 def _build_kill(plan: Plan, site: Site) -> Action:

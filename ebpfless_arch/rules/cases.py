@@ -10,10 +10,11 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 
 from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.fields import EVENT_TYPES, Field, FieldTable, field_table
+from ebpfless_arch.rules.files import parse_json, read_text
 from ebpfless_arch.rules.fim import expand_fim, uses_fim
 from ebpfless_arch.rules.grammar import SeclError, parse_rule
 from ebpfless_arch.rules.names import KIND_NAMES, Macro, nearest
-from ebpfless_arch.rules.policy import LoadedPolicies, Rule, load_policies
+from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Rule, load_policies
 from ebpfless_arch.rules.typed import Variables
 
 Case = Dict[str, object]
@@ -116,16 +117,9 @@ def _facts_field(field: Field) -> Field:
 def load_cases(path: str) -> List[Case]:
     """Reads a file of cases and looks at their shape. Raises CaseError."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            found = json.load(file)
-    except OSError as error:
-        raise CaseError(f"{path}: cannot read the cases: {error.strerror}")
-    except UnicodeDecodeError as error:
-        raise CaseError(f"{path}: not UTF-8 at byte {error.start}")
-    except json.JSONDecodeError as error:
-        raise CaseError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}")
-    except RecursionError:
-        raise CaseError(f"{path}: the JSON is nested too deeply")
+        found = parse_json(path, read_text(path, "cases"))
+    except PolicyError as error:
+        raise CaseError(str(error))
     if not isinstance(found, list):
         raise CaseError(f"{path}: cases are a JSON list of objects")
     table = field_table()

@@ -11,7 +11,7 @@ of an array yields an iterable. `NAMES` are the names that accesses may use.
 """
 
 import os
-from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Tuple
 
 from ebpfless_arch.events.model import Process
 from ebpfless_arch.events.users import Users
@@ -50,6 +50,7 @@ FLAGS = {
     "many": "the access yields several spellings; a test holds when one of them does",
     "network": "only in rules of the network events",
     "ours": "an extension of this agent, not in the published list",
+    "late": "known only when the call is over, so that no verdict before it can go by it",
 }
 
 NETWORK_EVENTS = ("dns", "imds", "packet")
@@ -67,6 +68,17 @@ class FieldTable(NamedTuple):
     aliases: Dict[str, str]
     iterables: Dict[str, str]
     names: Dict[str, object]
+
+    def late(self, names: Iterable[str], event: str) -> List[str]:
+        """Those of the fields that a rule on such events cannot know before the call is over."""
+        return [name for name in sorted(names) if "late" in self.fields[_twin(name, event)].flags]
+
+
+def _twin(name: str, event: str) -> str:
+    """In exec events, process.X is the record of the new program, as exec.X is."""
+    own = "process." if event == "exec" else ""
+    inherited = ("process.parent.", "process.ancestors.")
+    return "exec." + name[len(own):] if own and name.startswith(own) and not name.startswith(inherited) else name
 
 
 class _Row(NamedTuple):
@@ -179,15 +191,24 @@ class _Event(NamedTuple):
     own: words NAME:KIND, NAME:KIND@ACCESS or either with !FLAG... before @; NAME:KIND?WHY for a field that
     cannot be read, with a name of _UNREAD.
     why: the reason when no field of the event can be read.
+    late: names of fields that are known only when the call is over, besides retval: NAME, NAME.* for all below it,
+    NAME.+ for all of a file but its name, * for everything.
     """
 
     name: str
     families: str
     own: str
     why: str = "this event is not traced yet"
+    late: str = ""
 
 
 _SEEN = ""
+
+# What of a file cannot be known before there is one: all but its name.
+_ATTRIBUTES = frozenset(row.name for row in _FILE) - {"path", "path.length", "name", "name.length", "extension"}
+# A setuid program has other rights than its caller; a script's interpreter is the kernel's choice.
+_NEW_PROGRAM = ("comm euid egid fsuid fsgid euser egroup fsuser fsgroup cap_effective cap_permitted "
+                "interpreter.file.*")
 
 _UNREAD = {
     "names": "host names are known from DNS answers only, which are not read yet",
@@ -196,25 +217,25 @@ _UNREAD = {
 }
 
 _EVENTS = (
-    _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path", _SEEN),
-    _Event("exit", "exit=process@e.process", "cause:int@e.cause code:int@e.code", _SEEN),
+    _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path", _SEEN, _NEW_PROGRAM),
+    _Event("exit", "exit=process@e.process", "cause:int@e.cause code:int@e.code", _SEEN, "*"),
     _Event("open", "open.file=file@e.file",
            "flags:int@e.flags file.destination.mode:int@e.mode retval:int@e.retval syscall.flags:int@e.flags "
-           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN, "file.+"),
     _Event("unlink", "unlink.file=file@e.file",
            "flags:int@e.flags retval:int@e.retval syscall.dirfd:int@e.dirfd syscall.flags:int@e.flags "
            "syscall.path:string@e.syscall_path", _SEEN),
     _Event("rmdir", "rmdir.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
     _Event("rename", "rename.file=file@e.file rename.file.destination=file@e.destination",
            "retval:int@e.retval syscall.path:string@e.syscall_path "
-           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN),
+           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN, "file.destination.+"),
     _Event("mkdir", "mkdir.file=file@e.file",
            "file.destination.mode:int@e.mode file.destination.rights:int@e.mode&0o7777 retval:int@e.retval "
-           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN, "file.+"),
     _Event("utimes", "utimes.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
     _Event("link", "link.file=file@e.file link.file.destination=file@e.destination",
            "retval:int@e.retval syscall.path:string@e.syscall_path "
-           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN),
+           "syscall.destination.path:string!path@e.syscall_destination_path", _SEEN, "file.destination.+"),
     _Event("chmod", "chmod.file=file@e.file",
            "file.destination.mode:int@e.mode file.destination.rights:int@e.mode&0o7777 retval:int@e.retval "
            "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN),
@@ -227,13 +248,13 @@ _EVENTS = (
            "detached:bool@False fs_type:string@e.fs_type mountpoint.path:string!path@e.file.path retval:int@e.retval "
            "root.path:string!path@e.root source.path:string!path@e.source syscall.fs_type:string@e.syscall_fs_type "
            "syscall.mountpoint.path:string!path@e.syscall_path syscall.source.path:string!path@e.syscall_source "
-           "visible:bool@e.visible", _SEEN),
+           "visible:bool@e.visible", _SEEN, "fs_type root.path visible"),
     _Event("setuid", "",
            "euid:int@e.after.euid euser:string@e.user(e.after.euid) fsuid:int@e.after.fsuid "
-           "fsuser:string@e.user(e.after.fsuid) uid:int@e.after.uid user:string@e.user(e.after.uid)", _SEEN),
+           "fsuser:string@e.user(e.after.fsuid) uid:int@e.after.uid user:string@e.user(e.after.uid)", _SEEN, "*"),
     _Event("setgid", "",
            "egid:int@e.after.egid egroup:string@e.group(e.after.egid) fsgid:int@e.after.fsgid "
-           "fsgroup:string@e.group(e.after.fsgid) gid:int@e.after.gid group:string@e.group(e.after.gid)", _SEEN),
+           "fsgroup:string@e.group(e.after.fsgid) gid:int@e.after.gid group:string@e.group(e.after.gid)", _SEEN, "*"),
     _Event("capset", "", "cap_effective:int@e.after.cap_effective cap_permitted:int@e.after.cap_permitted", _SEEN),
     _Event("load_module", "load_module.file=file@e.file",
            "args:string@e.args args_truncated:bool@e.truncated argv:string[]@e.argv "
@@ -244,7 +265,7 @@ _EVENTS = (
            "addr.port:int@e.port protocol:int@e.protocol retval:int@e.retval", _SEEN),
     _Event("accept", "",
            "addr.family:int@e.family addr.hostname:string[]?names addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
-           "addr.port:int@e.port retval:int@e.retval", _SEEN),
+           "addr.port:int@e.port retval:int@e.retval", _SEEN, "addr.ip addr.is_public"),
     _Event("bind", "",
            "addr.family:int@e.family addr.ip:ip@e.ip addr.is_public:bool@e.is_public addr.port:int@e.port "
            "protocol:int@e.protocol retval:int@e.retval", _SEEN),
@@ -315,6 +336,23 @@ EVENT_TYPES = frozenset(event.name for event in _EVENTS)
 
 
 def _expand(event: _Event) -> Iterator[Field]:
+    prefix = event.name + "." if event.name else ""
+    late = frozenset(event.late.split()) | {"retval"}
+    for field in _fields(event):
+        is_late = event.name and _is_late(field.name[len(prefix):], late)
+        yield field._replace(flags=field.flags | {"late"}) if is_late else field
+
+
+def _is_late(name: str, late: FrozenSet[str]) -> bool:
+    """Whether one of the words of an event's `late` means the field of this name below the event."""
+    if name in late or "*" in late:
+        return True
+    words = name.split(".")
+    splits = [(".".join(words[:count]), ".".join(words[count:])) for count in range(1, len(words))]
+    return any(head + ".*" in late or head + ".+" in late and tail in _ATTRIBUTES for head, tail in splits)
+
+
+def _fields(event: _Event) -> Iterator[Field]:
     prefix = event.name + "." if event.name else ""
     for word in event.families.split():
         place, _, family = word.partition("=")

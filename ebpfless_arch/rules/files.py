@@ -7,14 +7,20 @@ happens to be installed.
 import importlib
 import json
 import os
+import re
 import shlex
-from typing import Any, Dict, Iterable, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Match
 
 Entry = Dict[str, object]
 
 _JSON = (".json",)
 _YAML = (".policy", ".yaml", ".yml")
 _CONVERSION = "python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)'"
+# In JSON: a backslash escaped, a whole pair of surrogates, and (2) one that is alone.
+_HALF = re.compile(r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
 
 
 class PolicyError(Exception):
@@ -78,23 +84,39 @@ def _policy_name(path: str) -> str:
 
 def read_policy(path: str) -> PolicyFile:
     """Reads one file. Raises PolicyError."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot read the policy: {error.strerror}")
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: not UTF-8 at byte {error.start}")
+    text = read_text(path, "policy")
     # JSON is YAML as well, and needs no package.
     is_yaml = path.endswith(_YAML) and not text.lstrip().startswith("{")
+    return _policy_of(path, _from_yaml(path, text) if is_yaml else parse_json(path, text))
+
+
+def read_text(path: str, what: str) -> str:
+    """The text of a file; `what` it is, for the complaint. Raises PolicyError."""
     try:
-        return _policy_of(path, _from_yaml(path, text) if is_yaml else json.loads(text))
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot read the {what}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path}: not UTF-8 at byte {error.start}")
+
+
+def parse_json(path: str, text: str) -> Any:
+    """What the JSON of a file holds; `path` is for the complaint. Raises PolicyError."""
+    try:
+        return json.loads(_HALF.sub(_replaced, text))
     except json.JSONDecodeError as error:
         raise PolicyError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}")
     except ValueError as error:
         raise PolicyError(f"{path}: not JSON: {error}")
     except RecursionError:
-        raise PolicyError(f"{path}: the {'YAML' if is_yaml else 'JSON'} is nested too deeply")
+        raise PolicyError(f"{path}: the JSON is nested too deeply")
+
+
+def _replaced(match: "Match[str]") -> str:
+    """A surrogate that is alone is half of a character: no text, but for the bytes that are none (U+DC80 to U+DCFF)."""
+    code = int(match.group(2), 16) if match.group(2) else 0
+    return match.group() if not code or 0xDC80 <= code <= 0xDCFF else "\\ufffd"
 
 
 def _from_yaml(path: str, text: str) -> Any:
@@ -108,7 +130,12 @@ def _from_yaml(path: str, text: str) -> Any:
                           f"{_CONVERSION} < {shlex.quote(path)} > {shlex.quote(target)}")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader)
+        # What JSON does not have (dates, names that are no texts, circles) becomes a text, or is refused.
+        return parse_json(path, json.dumps(yaml.load(text, Loader=loader), default=str))
+    except RecursionError:
+        raise PolicyError(f"{path}: the YAML is nested too deeply")
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"{path}: the YAML holds what a policy cannot: {error}")
     except yaml.YAMLError as error:
         raise PolicyError(_yaml_fault(path, error))
 

@@ -1,7 +1,7 @@
 """How often a rule may be told: token buckets that go by the time of events, not by the clock.
 
-A limit holds back the telling only; the actions of a rule run all the same.
-What was held back is counted.
+A limit holds back the telling only, by a detection or by the action `log`; the
+other actions of a rule run all the same. What was held back is counted.
 """
 
 from collections import OrderedDict
@@ -45,12 +45,22 @@ class Limiter:
     """
 
     def __init__(self, every: int = 0, tokens: Tuple[Token, ...] = ()) -> None:
+        self.every = every
         self.interval = every or DEFAULT_INTERVAL
         self.burst = 1 if every else DEFAULT_BURST
         self.held_back = 0
         self._tokens = tokens
         self._buckets: "OrderedDict[object, Bucket]" = OrderedDict()
         self._bucket = Bucket(self.interval, self.burst)
+
+    def fresh(self) -> "Limiter":
+        """Another one with the same limit, of which nothing is used up."""
+        return Limiter(self.every, self._tokens)
+
+    def take_over(self, former: "Limiter") -> None:
+        """Go on where another one of the same limit and the same tokens has come to."""
+        self.held_back = former.held_back
+        self._buckets, self._bucket = former._buckets, former._bucket
 
     def allows(self, event: Event) -> bool:
         """Whether the event may be told; call it once for each."""

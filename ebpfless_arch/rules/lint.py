@@ -12,6 +12,7 @@ from ebpfless_arch.rules import lint_grouping, lint_texts, lint_values
 from ebpfless_arch.rules.fields import FieldTable, field_table
 from ebpfless_arch.rules.fim import uses_fim
 from ebpfless_arch.rules.grammar import SeclError, parse_macro, position
+from ebpfless_arch.rules.lint_keys import unknown_keys
 from ebpfless_arch.rules.linted import Finding, Linted, Scope
 from ebpfless_arch.rules.policy import LoadedPolicies
 from ebpfless_arch.rules.tree import Array, Node, Text
@@ -64,7 +65,7 @@ class Warned(NamedTuple):
     """A finding with its place.
 
     level is warning or note, check the name of the check. what is rule or
-    macro; part says which text of it is meant: expression, values, or a part of
+    macro; part says which text of it is meant: expression, values, keys, or a part of
     an action. line and column count from 1 inside of that text.
     """
 
@@ -117,6 +118,8 @@ def _lint_entry(entry: Dict[str, object], what: str, file: str, loaded: LoadedPo
     scope = Scope(table, loaded.macros, loaded.variables)
     if what == "macro" and str(entry.get("id")) in loaded.macros:
         scope = scope._replace(macros=loaded.macros[str(entry["id"])].known)
+    for part, message in unknown_keys(entry, what):
+        yield Warned("warning", "unknown_key", file, what, str(entry.get("id")), part, 0, 0, message)
     for part, text in _texts(entry):
         for level, check, finding in lint(text, scope):
             yield Warned(level, check, file, what, str(entry.get("id")), part, *position(text, finding.offset),

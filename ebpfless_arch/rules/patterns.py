@@ -36,7 +36,8 @@ class Flavor(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a literal tests: kind is equal, prefix, suffix or call; `test` is set for call."""
+    """What a literal tests: kind is equal, prefix or call; `test` is set for call, and `text` is its pattern, "" for
+    a regular expression."""
 
     kind: str
     text: str
@@ -46,7 +47,7 @@ class Shape(NamedTuple):
 def shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
     """The shape of a literal of kind string, pattern or regexp; raises PatternError."""
     if kind == "regexp":
-        return Shape("call", text, _regex(text, flavor.folded))
+        return Shape("call", "", _regex(text, flavor.folded))
     if flavor.folded:
         text = text.lower()
     if kind == "string":
@@ -170,13 +171,10 @@ def _equal(whole: str) -> Matcher:
 
 
 class TextSet:
-    """A list of literals as one test.
-
-    `literals` holds the equal texts; `rest` is None when there is nothing else.
-    """
+    """A list of literals as one test; `literals` holds the equal texts, `shapes` all of them."""
 
     def __init__(self, shapes: Iterable[Shape], folded: bool) -> None:
-        kept = list(shapes)
+        kept = self.shapes = tuple(shapes)
         self.literals: FrozenSet[str] = frozenset(shape.text for shape in kept if shape.kind == "equal")
         self.prefixes: Tuple[str, ...] = tuple(shape.text for shape in kept if shape.kind == "prefix")
         self.tests: List[Matcher] = [shape.test for shape in kept if shape.test]

@@ -5,12 +5,10 @@ needs what this agent cannot see, or that is meant for another host or agent,
 is set aside with the reason. Only a file that cannot be read at all raises.
 """
 
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ebpfless_arch.events.interest import counts
-from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.actions import Action, ActionError, Idle, Plan, Site, build_action, in_order, plan_action
-from ebpfless_arch.rules.compile import Compiled, Compiler, Test
+from ebpfless_arch.rules.actions import (Action, ActionError, Idle, Late, Plan, Site, build_action, plan_action)
+from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.fields import FieldTable, field_table
 from ebpfless_arch.rules.files import Entry
@@ -23,10 +21,12 @@ from ebpfless_arch.rules.grammar import SeclError, parse_macro, parse_rule
 from ebpfless_arch.rules.host import Host, host_table, this_host, version_matches
 from ebpfless_arch.rules.limits import Limiter
 from ebpfless_arch.rules.names import Macro
+from ebpfless_arch.rules.ruleset import Rule as Rule
+from ebpfless_arch.rules.ruleset import RuleSet as RuleSet
+from ebpfless_arch.rules.ruleset import tags_of, text_of, texts_of
 from ebpfless_arch.rules.shapes import fault_of
 from ebpfless_arch.rules.store import Store
 from ebpfless_arch.rules.tree import Node
-from ebpfless_arch.rules.typed import Checked
 from ebpfless_arch.rules.variables import Definition
 
 # The release of the published agent whose rules we follow; `agent_version` refers to it.
@@ -66,65 +66,6 @@ class Skipped(NamedTuple):
     rule_id: str
     status: str
     reason: str
-
-
-class Rule:
-    """One compiled rule: `entry` is as the policy has it, `actions` are ready to run, in their order.
-
-    `limiter` says when the rule may be told once more; silent rules never are.
-    """
-
-    __slots__ = ("id", "base_id", "version", "description", "expression", "event_type", "tags", "product_tags",
-                 "severity", "policy_name", "policy_version", "file", "silent", "priority", "actions", "entry",
-                 "checked", "test", "limiter")
-
-    def __init__(self, entry: Entry, policy: PolicyFile, rule_id: str, compiled: Compiled,
-                 actions: Iterable[Action] = (), limiter: Optional[Limiter] = None) -> None:
-        self.id = rule_id
-        self.base_id = _text(entry, "id")
-        self.version = _text(entry, "version")
-        self.description = _text(entry, "description")
-        self.expression = _text(entry, "expression")
-        self.event_type = compiled.checked.event_type
-        self.tags = _tags(entry)
-        self.product_tags = _texts(entry, "product_tags")
-        self.severity = self.tags.get("severity", "info")
-        self.policy_name = policy.name
-        self.policy_version = policy.version
-        self.file = policy.path
-        self.silent = entry.get("silent") is True
-        priority = entry.get("priority")
-        self.priority = priority if isinstance(priority, int) else 0
-        self.actions = in_order(list(actions))
-        self.limiter = limiter if limiter is not None else Limiter()
-        self.entry = entry
-        self.checked: Checked = compiled.checked
-        self.test: Test = compiled.test
-
-    def __repr__(self) -> str:
-        return f"Rule({self.id!r}, {self.event_type})"
-
-
-class RuleSet:
-    """Rules ready to run, indexed by event type, in the order in which they fire."""
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self.rules: List[Rule] = [rule for rule in rules if not rule.checked.unavailable]
-        self._by_type: Dict[str, List[Rule]] = {}
-        for rule in self.rules:
-            self._by_type.setdefault(rule.event_type, []).append(rule)
-
-    @property
-    def event_types(self) -> FrozenSet[str]:
-        """The events that some rule needs."""
-        return frozenset(self._by_type)
-
-    def evaluate(self, event: Event) -> List[Rule]:
-        """The rules that match. Of calls that failed some count only: the refused ones, and what `counts` tells."""
-        rules = self._by_type.get(event.type)
-        if rules is None or not counts(event.type, event.retval):
-            return []
-        return [rule for rule in rules if rule.test(event)]
 
 
 class LoadedPolicies(NamedTuple):
@@ -196,10 +137,10 @@ class _Loader:
     def load(self) -> LoadedPolicies:
         self.drop_replaced()
         macros = self.combined("macro", [(policy, policy.macros) for policy in self.policies])
-        self.macro_ids.update(_text(macro.entry, "id") for macro in macros)
+        self.macro_ids.update(text_of(macro.entry, "id") for macro in macros)
         for macro in macros:
             self.load_macro(macro)
-            self.seen_macros.add(_text(macro.entry, "id"))
+            self.seen_macros.add(text_of(macro.entry, "id"))
         candidates = self.combined("rule", [(policy, policy.rules) for policy in self.policies])
         planned = [candidate._replace(plans=self.plan(candidate)) for candidate in candidates]
         for candidate in [candidate for candidate in planned if self.define_variables(candidate)]:
@@ -218,7 +159,7 @@ class _Loader:
             if policy.is_default and not reason and default:
                 reason = f"the default policy is {default}"
             if reason:
-                self.skipped += [Skipped(policy.path, _text(entry, "id"), "filtered", reason) for entry in policy.rules]
+                self.skipped += [Skipped(policy.path, text_of(entry, "id"), "filtered", reason) for entry in policy.rules]
                 continue
             default = policy.path if policy.is_default else default
             kept.append(policy)
@@ -243,7 +184,7 @@ class _Loader:
                 candidate = _Candidate(entry, policy)
                 if not self.is_sound(candidate, what) or not self.is_wanted(candidate, what):
                     continue
-                entry_id = _text(entry, "id")
+                entry_id = text_of(entry, "id")
                 if entry_id in kept:
                     self.combine(kept[entry_id], candidate, what)
                 elif what == "rule" and entry.get("expression") is None:
@@ -254,7 +195,7 @@ class _Loader:
 
     def set_aside_change(self, candidate: _Candidate) -> None:
         """An entry that changes a rule which is not there."""
-        entry_id = _text(candidate.entry, "id")
+        entry_id = text_of(candidate.entry, "id")
         if entry_id in self.filtered:
             self.skipped.append(Skipped(candidate.policy.path, entry_id, "filtered", "the rule that it changes is"))
         else:
@@ -281,13 +222,13 @@ class _Loader:
             self.problem(candidate, what, "agent_version_error", str(error))
             return False
         if reason and what == "rule":
-            self.skipped.append(Skipped(policy.path, _text(entry, "id"), "filtered", reason))
-            self.filtered.add(_text(entry, "id"))
+            self.skipped.append(Skipped(policy.path, text_of(entry, "id"), "filtered", reason))
+            self.filtered.add(text_of(entry, "id"))
         return not reason
 
     def refused_by_filters(self, candidate: _Candidate, what: str) -> str:
         """Why the filters refuse an entry, "" when one holds or there is none; they are or-ed."""
-        filters = _texts(candidate.entry, "filters")
+        filters = texts_of(candidate.entry, "filters")
         for text in filters:
             try:
                 if self.filter_holds(text):
@@ -342,7 +283,7 @@ class _Loader:
 
     def load_macro(self, candidate: _Candidate) -> None:
         entry = candidate.entry
-        text = _text(entry, "expression")
+        text = text_of(entry, "expression")
         values = entry.get("values")
         if (entry.get("expression") is not None) == (values is not None):
             self.problem(candidate, "macro", "error", "a macro has either an expression or values")
@@ -351,10 +292,10 @@ class _Loader:
             if values is None:
                 if uses_fim(parse_macro(text)):
                     raise SeclError("restricted_field", f"{FIM_PREFIX}* is not allowed in macros")
-                self.compiler.add_macro(_text(entry, "id"), text)
+                self.compiler.add_macro(text_of(entry, "id"), text)
             else:
                 assert isinstance(values, list)
-                self.compiler.add_values(_text(entry, "id"), [str(value) for value in values])
+                self.compiler.add_values(text_of(entry, "id"), [str(value) for value in values])
         except SeclError as error:
             self.problem(candidate, "macro", error.reason, error.message + self.macro_hint(error), error, text)
 
@@ -394,8 +335,8 @@ class _Loader:
         return True
 
     def load_rule(self, candidate: _Candidate) -> None:
-        text = _text(candidate.entry, "expression")
-        rule_id = _text(candidate.entry, "id")
+        text = text_of(candidate.entry, "expression")
+        rule_id = text_of(candidate.entry, "id")
         try:
             tree = parse_rule(text)
             if not uses_fim(tree):
@@ -415,29 +356,33 @@ class _Loader:
     def build(self, candidate: _Candidate, name: str, tree: Node, fim: str) -> Rule:
         """Compiles a rule with all that belongs to it. Raises SeclError and ActionError."""
         entry = candidate.entry
-        tags = tuple(f"{name}:{value}" for name, value in _tags(entry).items())
-        compiled = self.compiler.compile(_text(entry, "expression"), True, tree, tags, fim)
-        site = Site(self.compiler, self.variables, compiled.checked.event_type, tags, fim)
+        tags = tuple(f"{name}:{value}" for name, value in tags_of(entry).items())
+        compiled = self.compiler.compile(text_of(entry, "expression"), True, tree, tags, fim)
+        checked = compiled.checked
+        site = Site(self.compiler, self.variables, checked.event_type, tags, fim, checked.fields)
+        limiter = self.build_limiter(entry, site)
+        site = site._replace(limiter=limiter)
         actions = [action for action in [self.build_action(candidate, plan, site, compiled) for plan in candidate.plans]
                    if action is not None]
-        return Rule(entry, candidate.policy, name, compiled, actions, self.build_limiter(entry, site, compiled))
+        return Rule(entry, candidate.policy, name, compiled, actions, limiter)
 
     def build_action(self, candidate: _Candidate, plan: Plan, site: Site, compiled: Compiled) -> Optional[Action]:
         """None for an action that cannot run; what of it is told. Raises ActionError."""
-        path, rule_id = candidate.policy.path, _text(candidate.entry, "id")
+        path, rule_id = candidate.policy.path, text_of(candidate.entry, "id")
         try:
             return build_action(plan, site)
         except Idle as reason:
             if not compiled.checked.unavailable:
-                self.idle_actions.append(Skipped(path, rule_id, "unavailable", f"action {plan.kind}: {reason}"))
+                status = "late" if isinstance(reason, Late) else "unavailable"
+                self.idle_actions.append(Skipped(path, rule_id, status, f"action {plan.kind}: {reason}"))
         except ValueError as error:
             self.problem(candidate, "rule", "error", f"{error}; the action is left out")
         return None
 
-    def build_limiter(self, entry: Entry, site: Site, compiled: Compiled) -> Limiter:
+    def build_limiter(self, entry: Entry, site: Site) -> Limiter:
         """The limit of a rule. Raises ActionError for an unknown field."""
         tokens = []
-        for name in _texts(entry, "limiter_token"):
+        for name in texts_of(entry, "limiter_token"):
             try:
                 tokens.append(site.field("limiter_token", name))
             except Idle:
@@ -479,18 +424,3 @@ def _override(entry: Entry, change: Entry, fields: Iterable[str]) -> None:
             entry[name] = new
     if isinstance(change.get("disabled"), bool):
         entry["disabled"] = change["disabled"]
-
-
-def _text(entry: Entry, key: str) -> str:
-    value = entry.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _texts(entry: Entry, key: str) -> List[str]:
-    value = entry.get(key)
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _tags(entry: Entry) -> Dict[str, str]:
-    value = entry.get("tags")
-    return {str(name): str(text) for name, text in value.items()} if isinstance(value, dict) else {}

@@ -6,7 +6,9 @@ transitions it has met (a deterministic automaton built as far as needed). There
 is no backtracking, so no pattern and no subject can make a search hang: the
 cost is the length of the subject times the size of the pattern at worst, and
 one dictionary look-up per character as a rule. The automaton is bounded by
-MAX_STATES and the memory by MAX_CACHE.
+MAX_STATES, the memory by MAX_CACHE, and one search by MAX_WORK: what would take
+longer (a second or two; some thousand states and a subject made for it) is
+given up and does not match.
 
 Python's own `re` is not used: it backtracks, and differs in `$`, `\\Z`, in the
 classes of POSIX and Unicode, and in what it refuses.
@@ -17,6 +19,7 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, NoReturn, Option
 
 MAX_STATES = 4000
 MAX_CACHE = 200
+MAX_WORK = 1000000
 MAX_REPEAT = 1000
 MAX_NESTING = 50
 
@@ -439,6 +442,10 @@ def _kind(char: str) -> str:
     return "word" if char == "_" or (char < "\x80" and char.isalnum()) else "other"
 
 
+class _TooLong(Exception):
+    """A search has taken MAX_WORK."""
+
+
 class Regex:
     """A compiled expression; `search` tells whether it occurs in a text."""
 
@@ -449,9 +456,17 @@ class Regex:
         self.states = builder.states
         self.first: _Core = (frozenset(), "edge")
         self.moves: Dict[_Core, Dict[str, Optional[_Core]]] = {}
+        self.work = 0
 
     def search(self, text: str) -> bool:
-        """True when some part of `text` matches."""
+        """True when some part of `text` matches; False as well when that cannot be told with MAX_WORK."""
+        self.work = 0
+        try:
+            return self._search(text)
+        except _TooLong:
+            return False
+
+    def _search(self, text: str) -> bool:
         core = self.first
         moves = self.moves
         for char in text:
@@ -476,6 +491,9 @@ class Regex:
             known.clear()
         kind = _kind(char) if char else "edge"
         live = self.reach(core, kind)
+        self.work += len(live)
+        if self.work > MAX_WORK:
+            raise _TooLong
         if _MATCH in live:
             known[char] = None
             return known

@@ -1,6 +1,6 @@
 """What the keys of macros and rules may hold; what they mean is policy.py's business."""
 
-from typing import Callable, Dict
+from typing import Callable, Dict, List
 
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.files import Entry
@@ -85,3 +85,8 @@ _MACRO: Dict[str, _Check] = dict(_COMMON, combine=_combine, values=_list)
 _RULE: Dict[str, _Check] = dict(
     _COMMON, version=_label, tags=_map, product_tags=_texts, disabled=_truth, silent=_truth, combine=_combine_rule,
     override_options=_options, actions=_list, every=_duration, limiter_token=_texts, group_id=_label, priority=_number)
+
+
+def keys_of(what: str) -> List[str]:
+    """The keys that a rule or macro may have."""
+    return ["id"] + list(_RULE if what == "rule" else _MACRO)

@@ -301,7 +301,10 @@ class Engine:
         if pending is None or pending.row.event not in self._interest.denied or not self._counts(stop.pid):
             return
         assert pending.call.abi is not None
-        refusal = self._asker.ask(results.finish(stop, pending, -errno.EPERM))
+        record = results.finish(stop, pending, -errno.EPERM)
+        if not self._interest.may_deny(pending.row.event, records.path_of(record)):
+            return
+        refusal = self._asker.ask(record)
         if refusal:
             stop.refuse(pending.call.abi, refusal)
             tracee.pending = None

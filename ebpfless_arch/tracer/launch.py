@@ -5,11 +5,11 @@ import marshal
 import os
 import signal
 import stat
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.interest import Interest, unpacked
 from ebpfless_arch.kernel import features, process, seccomp
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.engine import Engine
@@ -28,12 +28,13 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 class Plan(NamedTuple):
     """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), have
-    calls of `denied` events judged, look at files or not. `deadly`: the program dies with its tracer."""
+    calls of `denied` events judged (see interest.packed), look at files or not. `deadly`: the program dies with its
+    tracer."""
 
     command: List[bytes]
     events: List[str]
     failures: bool
-    denied: List[str]
+    denied: Dict[str, Any]
     use_filter: bool
     attributes: bool
     uid: Optional[int]
@@ -43,7 +44,7 @@ class Plan(NamedTuple):
 
     def interest(self) -> Interest:
         """The plan's interest."""
-        return Interest(frozenset(self.events), self.failures, frozenset(self.denied))
+        return Interest(frozenset(self.events), self.failures, unpacked(self.denied))
 
 
 class Left(NamedTuple):
