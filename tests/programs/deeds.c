@@ -1,5 +1,6 @@
 /* deeds WORD...: does what the words say, one after another, under whatever name it was copied to.
- * What is no deed is passed over, so that arguments for rules can stand anywhere.
+ * What is no deed is passed over, so that arguments for rules can stand anywhere. It fails when a deed does; the calls
+ * marked with a star may be refused (EPERM).
  *   nobody                  becomes the user 65534
  *   create FILE             opens a file with O_CREAT
  *   chdir-fd DIRECTORY      goes there by /proc/self/fd
@@ -9,16 +10,17 @@
  *   filter                  attaches a filter to a socket
  *   name NAME               gives its thread a name
  *   setuid N                takes a user id
- *   module FILE             loads a module from a file
- *   module-text TEXT        ... from memory
- *   map                     makes a BPF map
- *   helper N                loads a BPF program for kprobes that calls this helper
- *   traceme                 lets its parent trace it
+ *   module FILE *           loads a module from a file
+ *   module-text TEXT *      ... from memory
+ *   map *                   makes a BPF map
+ *   helper N *              loads a BPF program for kprobes that calls this helper
+ *   traceme *               lets its parent trace it
  *   peek PID, poke PID      attaches to a process, reads or writes a word of it, and lets it go
  *   run PROGRAM WORD...     runs the rest in a child and ends
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
@@ -35,6 +37,11 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static int failed_but_not_refused(long result)
+{
+    return result < 0 && errno != EPERM;
+}
 
 static struct sockaddr_in address(const char *text, const char *port)
 {
@@ -84,7 +91,7 @@ static int make_map(void)
     union bpf_attr map;
     memset(&map, 0, sizeof map);
     map.map_type = BPF_MAP_TYPE_ARRAY, map.key_size = 4, map.value_size = 4, map.max_entries = 1;
-    return syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map) < 0;
+    return failed_but_not_refused(syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));
 }
 
 static int load_program(int helper)
@@ -94,7 +101,7 @@ static int load_program(int helper)
     memset(&program, 0, sizeof program);
     program.prog_type = BPF_PROG_TYPE_KPROBE, program.insns = (uintptr_t)code, program.insn_cnt = 2;
     program.license = (uintptr_t)"GPL";
-    return syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof program) < 0;
+    return failed_but_not_refused(syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof program));
 }
 
 static int meddle(pid_t target, int write)
@@ -128,7 +135,7 @@ static int do_deed(const char *deed, char **word, int *failed)
     if (!strcmp(deed, "nobody")) return *failed = setresuid(65534, 65534, 65534), 1;
     if (!strcmp(deed, "filter")) return *failed = attach_filter(), 1;
     if (!strcmp(deed, "map")) return *failed = make_map(), 1;
-    if (!strcmp(deed, "traceme")) return *failed = ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0, 1;
+    if (!strcmp(deed, "traceme")) return *failed = failed_but_not_refused(ptrace(PTRACE_TRACEME, 0, NULL, NULL)), 1;
     if (!word[0]) return 0;
     if (!strcmp(deed, "create")) return *failed = open(word[0], O_WRONLY | O_CREAT, 0644) < 0, 2;
     if (!strcmp(deed, "chdir-fd")) return *failed = chdir_by_descriptor(word[0]), 2;
@@ -136,9 +143,9 @@ static int do_deed(const char *deed, char **word, int *failed)
     if (!strcmp(deed, "name")) return *failed = prctl(PR_SET_NAME, word[0]), 2;
     if (!strcmp(deed, "setuid")) return *failed = setuid(atoi(word[0])), 2;
     if (!strcmp(deed, "module"))
-        return *failed = syscall(SYS_finit_module, open(word[0], O_RDONLY), "", 0) < 0, 2;
+        return *failed = failed_but_not_refused(syscall(SYS_finit_module, open(word[0], O_RDONLY), "", 0)), 2;
     if (!strcmp(deed, "module-text"))
-        return *failed = syscall(SYS_init_module, word[0], strlen(word[0]), "") < 0, 2;
+        return *failed = failed_but_not_refused(syscall(SYS_init_module, word[0], strlen(word[0]), "")), 2;
     if (!strcmp(deed, "helper")) return *failed = load_program(atoi(word[0])), 2;
     if (!strcmp(deed, "peek")) return *failed = meddle(atoi(word[0]), 0), 2;
     if (!strcmp(deed, "poke")) return *failed = meddle(atoi(word[0]), 1), 2;
