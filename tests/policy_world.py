@@ -52,7 +52,7 @@ exec "$@"
 """
 
 _CONTAIN = r"""
-box=$(printf %064x "${box:-$$}"); [ -d "%(cgroups)s/$box" ] || mkdir "%(cgroups)s/$box"
+box=$(printf %064x "$box"); [ -d "%(cgroups)s/$box" ] || mkdir "%(cgroups)s/$box"
 echo $$ > "%(cgroups)s/$box/cgroup.procs"
 """
 
@@ -141,7 +141,9 @@ def _write(world: World, folder: Path, compile_c: Compiler, cgroups: str) -> Non
         (case / place).mkdir(exist_ok=True)
         shutil.copy(compile_c(_PROGRAMS[place]), str(case / place / name))
     (case / "failed").write_text("")
-    (case / "all").write_text("for script in /srv/case/*.match /srv/case/*.miss; do\n"
+    (case / "all").write_text("box=1000; export box\n"
+                              "for script in /srv/case/*.match /srv/case/*.miss; do\n"
+                              "    box=$((box + 1))\n"
                               "    sh -e $script </dev/null >/dev/null 2>&1 || echo $script $? >> failed\n"
                               "done\n")
 
