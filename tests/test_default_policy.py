@@ -1,52 +1,21 @@
-"""The built-in policy: every rule matches what it is for and misses what is next to it; ordinary work is silent.
-
-The cases run under one `trace`, in a mount namespace of their own: what they read and write is never the host's.
-"""
+"""The built-in policy: every rule matches what it is for and misses what is next to it; ordinary work is silent."""
 
 import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
 from blackbox import REPOSITORY, Compiler, ebpfless, environment, read_events, run, trace_command
-from default_policy_cases import CASES, FILES, WORKS, Case, Work
+from default_policy_cases import CASES, FILES, WORKS, Work
+from policy_world import Case, Found, World, containers, named, play
 
 POLICY = REPOSITORY / "ebpfless_arch" / "rules" / "default.json"
 SEVERITIES = ("critical", "high", "medium", "low", "info")
-CONTAINER = "c0" * 32
-SCRIPT = re.compile(r"/srv/case/([\w-]+)\.(match|miss)$")
-
-# Mounts of a new namespace, in the shell's words; $1 is the folder with the cases, $2 the actor, the rest is run.
-WORLD = r"""
-set -eu
-folder=$1 actor=$2; shift 2
-below() {  # a directory that may be written, with the subdirectories that it has
-    mkdir -p "$folder/kept$1"
-    mount --rbind "$1" "$folder/kept$1"
-    mount -t tmpfs none "$1"
-    for old in "$folder/kept$1"/*/; do
-        if [ -d "$old" ]; then name=$1/$(basename "$old"); mkdir "$name"; mount --rbind "$old" "$name"; fi
-    done
-}
-cp -a /etc "$folder/etc"
-mount --bind "$folder/etc" /etc
-for new in /run /var/spool /var/log /dev/shm; do mount -t tmpfs none "$new"; done
-below /home
-below /srv
-mkdir /srv/case
-mount --bind "$folder/case" /srv/case
-for name in /usr/bin/dpkg /usr/bin/passwd /usr/sbin/sysctl; do
-    cp "$actor" "$folder/$(basename $name)"; mount --bind "$folder/$(basename $name)" "$name"
-done
-while read -r name; do mkdir -p "$(dirname "$name")"; [ -e "$name" ] || : > "$name"; done < "$folder/files"
-cd /srv/case
-exec "$@"
-"""
+WORLD = World(CASES, FILES, "played /usr/bin/dpkg /usr/bin/passwd /usr/sbin/sysctl")
 
 
 def policy() -> Dict[str, Any]:
@@ -57,7 +26,7 @@ def policy() -> Dict[str, Any]:
 
 
 RULES: List[Dict[str, Any]] = policy()["rules"]
-NAMED_CASES: List[Tuple[str, Case]] = [("%s-%d" % (case.rule, number), case) for number, case in enumerate(CASES)]
+NAMED_CASES = named(CASES)
 
 
 # --- what the file says ------------------------------------------------------------
@@ -107,75 +76,26 @@ def test_no_rule_leans_on_the_precedence_of_and_and_or() -> None:
 
 
 @pytest.fixture(scope="module")
-def container() -> Iterator[str]:
-    """A cgroup whose name makes it a container's."""
-    for hierarchy in ("", "unified", "systemd", "pids", "cpu"):
-        folder = os.path.join("/sys/fs/cgroup", hierarchy, CONTAINER)
-        if not os.path.exists(os.path.join(os.path.dirname(folder), "cgroup.procs")):
-            continue
-        try:
-            os.mkdir(folder)
-        except OSError:
-            continue
-        yield folder
-        os.rmdir(folder)
-        return
-    pytest.skip("needs a cgroup hierarchy that may be written")
+def cgroups() -> Iterator[str]:
+    """Where containers can be made."""
+    yield from containers("built-in")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory, compile_c: Compiler, container: str) -> Set[Tuple[str, str, str]]:
-    """What the cases led to: (the case's name, match or miss, the rule that was reported)."""
-    if subprocess.call(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL) != 0:
-        pytest.skip("needs mount namespaces")
-    folder = tmp_path_factory.mktemp("world")
-    actor = compile_c("actor.c")
-    write_cases(folder / "case", actor, container)
-    (folder / "files").write_text("".join(name + "\n" for name in FILES))
-    output = folder / "detections"
-    output.write_text("")
-    traced = trace_command(["sh", "./all"], ["--format", "json", "--output", str(output), "--verbose"])
-    enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", WORLD, "world", str(folder), actor]
-    result = run(enter + traced,
-                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(REPOSITORY), "LC_ALL": "C"})
-    assert (result.status, result.stdout) == (0, b""), result.stderr
-    assert b" 0 records lost, 0 errors" in result.stderr, result.stderr
-    return {place(event) + (event["agent"]["rule_id"],) for event in read_events(str(output))}
-
-
-def write_cases(folder: Path, actor: str, container: str) -> None:
-    """The scripts, one that runs them all, and copies of the actor under every name that they use."""
-    (folder / "bin").mkdir(parents=True)
-    (folder / "contain").write_text('echo $$ > "%s/cgroup.procs"\n' % container)
-    names = {"actor"}
-    for name, case in NAMED_CASES:
-        for kind, text in (("match", case.match), ("miss", case.miss)):
-            (folder / (name + "." + kind)).write_text(text + "\n")
-            names.update(re.findall(r"(?<![\w/])bin/([\w.+-]+)", text))
-    for name in names:
-        shutil.copy(actor, str(folder / "bin" / name))
-    (folder / "all").write_text("for script in /srv/case/*.match /srv/case/*.miss; do\n"
-                                "    sh $script </dev/null >/dev/null 2>&1\ndone\ntrue\n")
-
-
-def place(event: Dict[str, Any]) -> Tuple[str, str]:
-    """The script in which a detection was made."""
-    lineage = [event["process"]] + event["process"].get("ancestors", [])
-    scripts = [SCRIPT.match(word) for record in lineage for word in record["args"]]
-    matches = [match.group(1, 2) for match in scripts if match]
-    assert matches, "a detection outside of all cases: {}".format(event["agent"]["rule_id"])
-    return matches[0][0], matches[0][1]
+def found(tmp_path_factory: pytest.TempPathFactory, compile_c: Compiler, cgroups: str) -> Found:
+    """What the cases led to."""
+    return play(WORLD, tmp_path_factory.mktemp("world"), compile_c, cgroups)
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("name, case", NAMED_CASES, ids=[name for name, _ in NAMED_CASES])
-def test_a_rule_matches(name: str, case: Case, found: Set[Tuple[str, str, str]]) -> None:
+def test_a_rule_matches(name: str, case: Case, found: Found) -> None:
     assert (name, "match", case.rule) in found
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("name, case", NAMED_CASES, ids=[name for name, _ in NAMED_CASES])
-def test_a_rule_misses_what_is_next_to_it(name: str, case: Case, found: Set[Tuple[str, str, str]]) -> None:
+def test_a_rule_misses_what_is_next_to_it(name: str, case: Case, found: Found) -> None:
     assert (name, "miss", case.rule) not in found
 
 

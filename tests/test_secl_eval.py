@@ -96,6 +96,21 @@ def test_exec_fields(text: str, wanted: bool) -> None:
 
 
 @pytest.mark.parametrize("text, wanted", [
+    ('exec.envs == "LD_PRELOAD"', True), ('exec.envs in [~"LD_PRELOAD=*/tmp/*", "x"]', True),
+    ('exec.envs in [~"LD_PRELOAD=/tmp/*"]', False), ('exec.envs not in [~"LD_PRELOAD=*"]', False),
+    ('exec.envs == "TOKEN"', True), ('exec.envs in [~"*secret*"]', False), ('exec.envp in [~"*secret*"]', True),
+    ('process.ancestors.envs == "HISTSIZE=0" && exec.pid > 0', True), ('exec.envs == "PATH"', False),
+])
+def test_envs_are_names_and_the_values_of_the_noted_variables(text: str, wanted: bool) -> None:
+    record = lineage()
+    record.envp = ["TOKEN=secret", "LD_PRELOAD=/var/tmp/x.so", "PATHS=/bin", "strange"]
+    assert record.parent is not None
+    record.parent.envp = ["HISTSIZE=0"]
+    assert holds(text, exec_event(record)) is wanted
+    assert record.envs == ["TOKEN", "LD_PRELOAD", "PATHS", "strange"]
+
+
+@pytest.mark.parametrize("text, wanted", [
     ('open.file.path =~ "/etc/cron.d/*"', True), ("open.flags & O_CREAT > 0", True),
     ("open.flags & (O_CREAT|O_WRONLY) == 0101", True),
     ("open.file.destination.mode == 0600", True), ("open.retval == 3", True), ("open.file.rights == 0644", True),

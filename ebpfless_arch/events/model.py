@@ -9,11 +9,14 @@ for user and group ids (uid_t -1).
 from typing import List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events.arguments import flag_names, option_values
+from ebpfless_arch.events.records import NOTED_VARIABLES, decoded
 from ebpfless_arch.events.users import Users
 
 UNSET_ID = 0xFFFFFFFF
 
 EXITED, CORE_DUMPED, SIGNALED = range(3)
+
+_NOTED = frozenset(map(decoded, NOTED_VARIABLES))
 
 
 class Credentials(NamedTuple):
@@ -196,6 +199,14 @@ class Process:
     def envs(self) -> List[str]:
         """Names of the environment variables."""
         return [entry.partition("=")[0] for entry in self.envp]
+
+    @property
+    def envs_and_values(self) -> List[str]:
+        """The same as rules see it: the noted variables also stand there as NAME=value.
+
+        Published rules look there for LD_PRELOAD=/tmp/...; the published engine has these with their values only.
+        """
+        return self.envs + [entry for entry in self.envp if entry.partition("=")[0] in _NOTED]
 
     @property
     def is_thread(self) -> bool:

@@ -42,6 +42,9 @@ STARTED, ENDED, FAILED, DONE = range(4)
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256
 
+NOTED_VARIABLES = (b"LD_PRELOAD", b"LD_LIBRARY_PATH", b"PATH", b"HISTSIZE", b"HISTFILESIZE", b"GLIBC_TUNABLES")
+"""Variables that change how programs run: kept first when an environment is too long, and rules see their values."""
+
 
 def decoded(data: bytes) -> str:
     """A text of the kernel: UTF-8, whatever the locale says, and surrogate escapes for what is none."""

@@ -328,4 +328,4 @@ def plain_interest(wanted: Interest, paths: Optional[Mapping[str, Sequence[str]]
 
 def interest_of(plain: Mapping[str, Any]) -> Interest:
     """The interest in an Accepted or a Wanted that came; its `paths` are plain["paths"]."""
-    return Interest(frozenset(plain["events"]), plain["failures"], frozenset(plain["denied"]))
+    return Interest(frozenset(plain["events"]), plain["failures"], {event: None for event in plain["denied"]})

@@ -139,7 +139,7 @@ _PROCESS = (
     _Row("args_options", "string[]", "{}.args_options"),
     _Row("args_truncated", "bool", "{}.args_truncated"),
     _Row("envp", "string[]", "{}.envp"),
-    _Row("envs", "string[]", "{}.envs"),
+    _Row("envs", "string[]", "{}.envs_and_values"),
     _Row("envs_truncated", "bool", "{}.envs_truncated"),
     _Row("tty_name", "string", "{}.tty_name"),
     _Row("uid", "int", "{}.credentials.uid"),

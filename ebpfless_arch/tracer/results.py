@@ -4,14 +4,12 @@ import os
 from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, Record, shorten
+from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
 from ebpfless_arch.kernel import procfs, sockets
 from ebpfless_arch.tracer import decode, paths, readers, syscalls
 from ebpfless_arch.tracer.decode import Pending, now
 from ebpfless_arch.tracer.stops import Stop
 
-# Kept first when an environment is too long.
-_NOTED_VARIABLES = (b"LD_PRELOAD", b"LD_LIBRARY_PATH", b"PATH", b"HISTSIZE", b"HISTFILESIZE", b"GLIBC_TUNABLES")
 _NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
 _EPERM = -1
 _MAP_ANONYMOUS = 0x20
@@ -230,7 +228,7 @@ def _environment(tid: int) -> Tuple[Tuple[bytes, ...], bool]:
     except OSError:
         return (), True
     if len(words) > ARGUMENTS_AT_MOST:
-        words.sort(key=lambda word: not word.startswith(_NOTED_VARIABLES))
+        words.sort(key=lambda word: not word.startswith(NOTED_VARIABLES))
     return shorten(words, False)
 
 
