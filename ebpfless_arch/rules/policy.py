@@ -7,12 +7,13 @@ is set aside with the reason. Only a file that cannot be read at all raises.
 
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ebpfless_arch.events.interest import counts
+from ebpfless_arch.events.interest import ANSWERS, counts
 from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.network import PayloadEvent
 from ebpfless_arch.rules.actions import Action, ActionError, Idle, Plan, Site, build_action, in_order, plan_action
 from ebpfless_arch.rules.compile import Compiled, Compiler, Test
 from ebpfless_arch.rules.durations import nanoseconds
-from ebpfless_arch.rules.fields import FieldTable, field_table
+from ebpfless_arch.rules.fields import ANSWER_FIELDS, FieldTable, field_table
 from ebpfless_arch.rules.files import Entry
 from ebpfless_arch.rules.files import PolicyError as PolicyError
 from ebpfless_arch.rules.files import PolicyFile as PolicyFile
@@ -113,10 +114,13 @@ class RuleSet:
         self._by_type: Dict[str, List[Rule]] = {}
         for rule in self.rules:
             self._by_type.setdefault(rule.event_type, []).append(rule)
+            answers = rule.event_type + ".response"
+            if answers in ANSWERS and rule.checked.fields & ANSWER_FIELDS:
+                self._by_type.setdefault(answers, []).append(rule)
 
     @property
     def event_types(self) -> FrozenSet[str]:
-        """The events that some rule needs."""
+        """The events that some rule needs, and of those of the network whether answers are (see ANSWERS)."""
         return frozenset(self._by_type)
 
     def evaluate(self, event: Event) -> List[Rule]:
@@ -124,6 +128,8 @@ class RuleSet:
         rules = self._by_type.get(event.type)
         if rules is None or not counts(event.type, event.retval):
             return []
+        if isinstance(event, PayloadEvent) and event.is_answer:
+            rules = self._by_type.get(event.type + ".response", [])
         return [rule for rule in rules if rule.test(event)]
 
 
