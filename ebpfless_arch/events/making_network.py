@@ -28,7 +28,7 @@ def place(event: SocketEvent, record: Record) -> None:
     values = record[6]
     event.family, event.port, event.protocol = values["family"], values["port"], values["protocol"]
     event.ip = addresses.as_text(values["ip"])
-    event.path = decoded(values["path"])
+    event.path = decoded(values["path"] or b"")
     event.peer_port = values.get("peer_port", 0)
 
 
@@ -93,14 +93,14 @@ def _cgroup_write(record: Record, process: Process) -> CallEvent:
 def _selinux(record: Record, process: Process) -> CallEvent:
     _, time, _, tid, retval, _, values = record
     event = SelinuxEvent(time, process, tid, retval)
-    event.name, event.state = decoded(values["name"]), values["state"]
+    event.name, event.state = decoded(values["name"] or b""), values["state"]
     return event
 
 
 def _sysctl(record: Record, process: Process) -> CallEvent:
     _, time, _, tid, retval, _, values = record
     event = SysctlEvent(time, process, tid, retval)
-    event.name, event.action, event.position = decoded(values["name"]), values["action"], values["position"]
+    event.name, event.action, event.position = decoded(values["name"] or b""), values["action"], values["position"]
     event.value, event.value_truncated = _value(values["value"])
     event.old_value, event.old_value_truncated = _value(values["old_value"])
     return event
