@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
+from cgroups import new_cgroup, remove_cgroup
 from blackbox import (PROGRAMS, Compiler, Event, Result, event_options, is_detection, named, read_events, retval, rule, run,
                       trace_command, write_policy)
 
@@ -111,9 +112,11 @@ def test_questions_and_answers_by_tcp(program: str, tmp_path: Path) -> None:
 
 def test_without_a_filter_in_the_kernel_it_is_the_same(compile_c: Compiler, tmp_path: Path) -> None:
     program = compile_c("network.c")
-    both = [of_program(run_alone([program, "questions", "answers", "stream"], folder, options), program, "dns")
-            for folder, options in ((tmp_path / "a", []), (tmp_path / "b", ["--disable-seccomp"]))
-            if not folder.mkdir()]
+    both = []
+    for options in ([], ["--disable-seccomp"]):
+        result = run_alone([program, "questions", "answers", "stream"], tmp_path, options)
+        both.append(of_program(result, program, "dns"))
+        (tmp_path / "events").unlink()
     assert asked(both[0]) == asked(both[1]) != []
 
 
@@ -190,23 +193,15 @@ def test_the_published_rules_of_dns_fire(tmp_path: Path) -> None:
     names = ["discord.com", "x.icp0.io", "icanhazip.com", "minexmr.com", "pastebin.com"]
     asking = "; ".join("getent ahostsv4 %s" % name for name in names)
     asking += "; dig @127.0.0.1 +short TXT seventeen.example"
-    contained = "mkdir -p {0} && echo $$ >{0}/cgroup.procs; ".format("/sys/fs/cgroup/pids/ebpfless-test-%d/%s" % (
-        os.getpid(), "17" * 32)) if os.path.isdir("/sys/fs/cgroup/pids") else ""
-    asking += "; (%s sh -c 'dig @127.0.0.1 +short SRV any.any.svc.cluster.local')" % contained
+    cgroup = new_cgroup("17" * 32)
+    asking += "; echo $$ >%s/cgroup.procs; sh -c 'dig @127.0.0.1 +short SRV any.any.svc.cluster.local; true'" % cgroup
     try:
         result = with_name_server(["sh", "-c", asking], tmp_path, ["--policy", str(PUBLISHED)])
     finally:
-        remove_cgroups("/sys/fs/cgroup/pids/ebpfless-test-%d" % os.getpid())
+        remove_cgroup(cgroup)
     fired = {event["agent"]["rule_id"] for event in result.events if event["evt"]["name"] == "dns"}
-    wanted = {"chatroom_request_v2", "dns_txt_query", "icp_canister_dns_lookup", "ip_check_domain_v2", "mining_pool_lookup",
-              "paste_site_v2"} | ({"kubernetes_dns_enumeration"} if contained else set())
-    assert fired == wanted
-
-
-def remove_cgroups(path: str) -> None:
-    """Removes a cgroup and those below it."""
-    for folder, _, _ in os.walk(path, topdown=False):
-        os.rmdir(folder)
+    assert fired == {"chatroom_request_v2", "dns_txt_query", "icp_canister_dns_lookup", "ip_check_domain_v2",
+                     "mining_pool_lookup", "paste_site_v2", "kubernetes_dns_enumeration"}
 
 
 # --- metadata services -------------------------------------------------------------
