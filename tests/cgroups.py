@@ -11,7 +11,7 @@ _FOLDERS = ("/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 
 
 def new_cgroup(name: str) -> str:
-    """Makes a cgroup below one of this process's own and returns its directory; skips where there is no place for one."""
+    """Makes a cgroup below one of this process's own and returns its directory; skips where none can be made."""
     for folder in _FOLDERS:
         if os.path.exists(os.path.join(folder, "cgroup.procs")):
             path = os.path.join(folder, "ebpfless-test-%d" % os.getpid(), name)

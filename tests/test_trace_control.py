@@ -68,7 +68,8 @@ def test_the_published_rule_on_cgroups_sets_its_variables(cgroup: str, tmp_path:
     path = tmp_path / "policy.json"
     path.write_text(json.dumps(mine))
     output = str(tmp_path / "events")
-    result = run(trace_command(["sh", "-c", "/bin/echo 17.17; echo $$ >%s/cgroup.procs; /bin/echo 17.17; true" % cgroup],
+    script = "/bin/echo 17.17; echo $$ >%s/cgroup.procs; /bin/echo 17.17; true" % cgroup
+    result = run(trace_command(["sh", "-c", script],
                                ["--format", "json", "--output", output, "--policy", str(path)]))
     assert (result.status, result.stderr, result.stdout) == (0, b"", b"17.17\n17.17\n")
     assert [event["agent"]["rule_id"] for event in read_events(output)] == ["seen"]

@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pytest
 
 from cgroups import new_cgroup, remove_cgroup
-from blackbox import (PROGRAMS, Compiler, Event, Result, event_options, is_detection, named, read_events, retval, rule, run,
-                      trace_command, write_policy)
+from blackbox import (PROGRAMS, Compiler, Event, Result, event_options, is_detection, named, read_events, retval, rule,
+                      run, trace_command, write_policy)
 
 pytestmark = pytest.mark.root
 
@@ -123,7 +123,8 @@ def test_without_a_filter_in_the_kernel_it_is_the_same(compile_c: Compiler, tmp_
 def test_rules_are_asked_about_answers_only_if_they_read_them(compile_c: Compiler, tmp_path: Path) -> None:
     program = compile_c("network.c")
     policy = write_policy(tmp_path / "policy", [
-        rule("asked", 'dns.question.name == "READ.example" && dns.question.type == TXT && network.destination.port == 53'),
+        rule("asked", 'dns.question.name == "READ.example" && dns.question.type == TXT '
+                      '&& network.destination.port == 53'),
         rule("missing", 'dns.response.code == NXDOMAIN && dns.question.name == "recvmmsg.example"'),
         rule("no-error", 'dns.response.code == NOERROR && dns.question.name != ""')])
     output = str(tmp_path / "events")
@@ -141,6 +142,17 @@ def test_a_question_can_be_denied(compile_c: Compiler, tmp_path: Path) -> None:
     results = dict(printed(result)[:5])
     assert results == {"write": 31, "writev": 32, "sendto": 32, "sendmsg": EACCES, "sendmmsg": 2}
     assert asked(of_program(result, program, "dns"))[2:5] == [("sendto", 32), ("sendmsg", EACCES), ("sendmmsg", 2)]
+
+
+def test_a_socket_that_was_connected_before_the_trace(tmp_path: Path) -> None:
+    output = str(tmp_path / "events")
+    question = r"\x12\x34\1\0\0\1\0\0\0\0\0\0\4mill\0\0\1\0\1"
+    prepare = "ip link set lo up; exec 3<>/dev/udp/127.0.0.1/53; exec \"$@\""
+    result = run(["unshare", "--net", "bash", "-c", prepare, "bash"]
+                 + trace_command(["bash", "-c", "printf '%s' >&3" % question], event_options(output)))
+    assert (result.status, result.stderr) == (0, b"")
+    (event,) = named(read_events(output), "dns")
+    assert (event["dns"]["question"]["name"], event["dns"]["question"]["type"]) == ("mill", "A")
 
 
 SCRIPT = """
@@ -173,7 +185,8 @@ def with_name_server(command: Sequence[str], folder: Path, options: Sequence[str
     (["getent", "hosts", "both.example"], None, [("both.example", "AAAA", UDP), ("both.example", "A", UDP)]),
     (["getent", "ahostsv4", "missing.example"], b"", [("missing.example", "A", UDP)]),
 ], ids=["dig", "dig-tcp", "getent", "getent-both", "getent-missing"])
-def test_real_resolvers(command: List[str], output: bytes, questions: List[Tuple[str, str, str]], tmp_path: Path) -> None:
+def test_real_resolvers(command: List[str], output: bytes, questions: List[Tuple[str, str, str]],
+                        tmp_path: Path) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip("needs %s" % command[0])
     result = with_name_server(command, tmp_path, ["--events"])
@@ -228,16 +241,44 @@ def test_requests_to_metadata_services(program: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published policy is not beside the repository")
 def test_the_published_rules_of_metadata_services_fire(compile_c: Compiler, tmp_path: Path) -> None:
-    fresh = tmp_path / "nginx"
-    shutil.copy(compile_c("network.c"), str(fresh))
+    for name, program in (("nginx", "/bin/sh"), ("client", compile_c("network.c"))):
+        shutil.copy(program, str(tmp_path / name))  # which makes them new as well
     output = str(tmp_path / "events")
-    # The process is the same program as its parent: modified a moment ago, and a web server.
-    again = 'cp "$2" "$2.2" && mv "$2.2" "$2"; "$2" metadata >/dev/null; exec true'
-    command = ALONE + [LOOPBACK, "sh", "sh", "-c", again, "sh", "", str(fresh)]
+    command = ALONE + [LOOPBACK, "sh", str(tmp_path / "nginx"), "-c", str(tmp_path / "client") + " metadata; true"]
     result = run(trace_command(command, ["--format", "json", "--output", output, "--policy", str(PUBLISHED)]))
     assert result.status == 0
     fired = [event["agent"]["rule_id"] for event in read_events(output) if event["evt"]["name"] == "imds"]
-    assert "modified_file_requesting_imds_creds" in fired
+    assert sorted(fired) == ["modified_file_requesting_imds_creds", "webapp_imds_V1_request"]
+
+
+FETCH = """
+import http.server, os, sys, threading, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"i-17")
+    def log_message(self, *words): pass
+class Server(http.server.HTTPServer):
+    address_family = __import__("socket").AF_INET6
+server = Server(("::", 80), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+request = urllib.request.Request(sys.argv[1], headers={"X-aws-ec2-metadata-token": "xSECRETx"})
+print(urllib.request.urlopen(request).read().decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("host,ip", [("169.254.169.254",) * 2, ("[fd00:ec2::254]", "fd00:ec2::254")], ids=["4", "6"])
+def test_a_real_client_of_a_metadata_service(host: str, ip: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "events")
+    prepare = LOOPBACK.replace("&& exec", "&& ip addr add fd00:ec2::254/128 dev lo && exec")
+    result = run(trace_command(ALONE + [prepare, "sh", "python3", "-c", FETCH, "http://%s/latest/meta-data/id" % host],
+                               event_options(output)))
+    assert (result.status, result.stdout) == (0, b"i-17\n")
+    events = named(read_events(output), "imds")
+    assert [(event["imds"]["type"], event["imds"].get("url"), event["imds"].get("aws")) for event in events] == [
+        ("request", "/latest/meta-data/id", {"is_imds_v2": True}), ("response", None, None)]
+    assert [event["network"]["destination"]["ip"] for event in events] == [ip, ip]
 
 
 # --- sockets and messages ------------------------------------------------------------
@@ -268,7 +309,8 @@ def test_sockets_listening_and_messages_with_an_address(program: str, tmp_path: 
         {"retval": ECONNREFUSED, "addr": unix, "protocol": other, "size": 1, "socket_path": "@mill"},
         {"retval": 17, "addr": {"family": "AF_INET6", "ip": "::1", "port": 5300}, "protocol": udp, "size": 17},
         {"retval": 27, "addr": ours, "protocol": udp, "size": 27},
-        {"retval": 2, "addr": ours, "protocol": udp, "size": 27}, {"retval": 2, "addr": ours, "protocol": udp, "size": 27},
+        {"retval": 2, "addr": ours, "protocol": udp, "size": 27},
+        {"retval": 2, "addr": ours, "protocol": udp, "size": 27},
         {"retval": ENOENT, "addr": unix, "protocol": other, "size": 3, "socket_path": "/nonexistent"}]
     if is_32_bit(program):
         expected += [
@@ -283,7 +325,7 @@ def test_sockets_listening_and_messages_with_an_address(program: str, tmp_path: 
 
 def test_rules_on_sockets(compile_c: Compiler, tmp_path: Path) -> None:
     policy = write_policy(tmp_path / "policy", [
-        rule("raw", "socket.type == SOCK_RAW && socket.domain == AF_INET && socket.protocol == 1 && socket.retval >= 0"),
+        rule("raw", "socket.type == SOCK_RAW && socket.domain == AF_INET && socket.protocol == 1"),
         rule("opened", "listen.addr.port == 5301 && listen.backlog == 17"),
         rule("told", 'send.addr.ip == ::1 && send.size == 17 && !send.addr.is_public && send.addr.path == ""')])
     output = str(tmp_path / "events")

@@ -50,8 +50,8 @@ class SelinuxEvent(CallEvent):
 
 
 class SysctlEvent(CallEvent):
-    """A write to a parameter below /proc/sys, `name` (net/ipv4/ip_forward), at `position`; values without the line break
-    at their end, cut at 1024 bytes. `action` is SYSCTL_WRITE."""
+    """A write to a parameter below /proc/sys, `name` (net/ipv4/ip_forward), at `position`; values are without the line
+    break at their end, and cut at 1024 bytes. `action` is SYSCTL_WRITE."""
 
     __slots__ = ("name", "action", "position", "value", "old_value", "value_truncated", "old_value_truncated")
 

@@ -6,8 +6,8 @@ from typing import Dict, FrozenSet, NamedTuple
 # Events that a process model cannot do without; they come with every interest.
 ALWAYS = frozenset(["exec", "fork", "exit"])
 
-# What rules may want besides an event's questions and requests: what was answered, read by other calls. The event's name
-# is what stands before the dot.
+# What rules may want besides an event's questions and requests: what was answered, read by other calls. The event's
+# name is what stands before the dot.
 ANSWERS = frozenset(["dns.response", "imds.response"])
 
 _REFUSED = frozenset([-errno.EACCES, -errno.EPERM])

@@ -8,8 +8,8 @@ from ebpfless_arch.events.constants import name_of
 from ebpfless_arch.events.control import CgroupWriteEvent, SelinuxEvent, SysctlEvent
 from ebpfless_arch.events.json_parts import Json, file_json
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.events.network import (EGRESS, DnsEvent, Endpoint, ImdsEvent, ListenEvent, NewSocketEvent, PayloadEvent,
-                                          SendEvent)
+from ebpfless_arch.events.network import (EGRESS, DnsEvent, Endpoint, ImdsEvent, ListenEvent, NewSocketEvent,
+                                          PayloadEvent, SendEvent)
 
 CATEGORIES = dict.fromkeys("socket listen send dns imds".split(), "Network Activity")
 CATEGORIES.update(dict.fromkeys("cgroup_write selinux sysctl".split(), "Kernel Activity"))

@@ -59,8 +59,8 @@ class Endpoint:
 
 
 class PayloadEvent(CallEvent):
-    """What a message says: from `source` to `destination` by the protocol `l4_protocol`, in `size` bytes. `direction` is
-    EGRESS or INGRESS."""
+    """What a message says: from `source` to `destination` by the protocol `l4_protocol`, in `size` bytes. `direction`
+    is EGRESS or INGRESS."""
 
     __slots__ = ("source", "destination", "l4_protocol", "direction", "size")
 

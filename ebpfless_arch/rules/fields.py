@@ -303,8 +303,8 @@ _EVENTS = (
            "backlog:int!ours@e.backlog protocol:int!ours@e.protocol retval:int!ours@e.retval", _SEEN),
     _Event("send", "",
            "addr.family:int!ours@e.family addr.ip:ip!ours@e.ip addr.is_public:bool!ours@e.is_public "
-           "addr.port:int!ours@e.port addr.path:string!ours@e.path protocol:int!ours@e.protocol retval:int!ours@e.retval "
-           "size:int!ours@e.size", _SEEN),
+           "addr.port:int!ours@e.port addr.path:string!ours@e.path protocol:int!ours@e.protocol "
+           "retval:int!ours@e.retval size:int!ours@e.size", _SEEN),
     _Event("capabilities", "", "attempted:int used:int", _KERNEL_ONLY),
     _Event("packet", "",
            "destination.ip:ip destination.is_public:bool destination.port:int device.ifname:string "

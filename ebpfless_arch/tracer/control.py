@@ -1,4 +1,4 @@
-"""Files whose content steers the kernel: the process lists of cgroups, SELinux's switches, the parameters of /proc/sys."""
+"""Files that steer the kernel: the process lists of cgroups, SELinux's switches, the parameters of /proc/sys."""
 
 import os
 from typing import Any, Dict, FrozenSet, NamedTuple, Optional
@@ -107,7 +107,7 @@ def _position(tid: int, descriptor: int) -> int:
 
 
 def _content(tid: int, descriptor: int) -> bytes:
-    """The parameter as it is now: the file behind the descriptor, which belongs to its opener's namespaces, not ours."""
+    """The parameter as it is now: the file behind the descriptor belongs to its opener's namespaces, not to ours."""
     try:
         file = os.open(b"/proc/%d/fd/%d" % (tid, descriptor), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

@@ -2,8 +2,8 @@
 words written into files that steer the kernel.
 
 A payload is looked at only if its descriptor is known to matter. What is known is kept by process, under the
-descriptor's link in /proc/PID/fd (a socket's inode, a file's path), which is read again at each use: so it does not matter
-that duplicates and closed descriptors are not traced. A process with no such descriptor goes on at once.
+descriptor's link in /proc/PID/fd (a socket's inode, a file's path), which is read again at each use: so it does not
+matter that duplicates and closed descriptors are not traced. A process with no such descriptor goes on at once.
 """
 
 import errno
@@ -164,15 +164,19 @@ class Watch:
     def _begin_connect(self, stop: Stop, row: Row, call: Call) -> Optional[Carried]:
         address: Values = sockets.parse(readers.READERS[syscalls.SOCKADDR](stop, call, call.arguments[1]))
         number = _descriptor(call)
-        target = self._peer(stop.tid, number, address["ip"], address["port"]) if address["ip"] else None
-        if target is None and not self._of_process(stop):
+        target: Optional[Target] = None
+        if address["ip"]:
+            target = self._peer(stop.tid, number, address["ip"], address["port"])
+        if target is not None:
+            # Whatever becomes of it: a call that a signal interrupts goes on connecting.
+            self._note(stop, _link(stop.tid, number), target)
             return None
-        return Carried(row, call, [], _link(stop.tid, number), target)
+        link, target = self._target(stop, number)
+        return Carried(row, call, [], link, target) if target is not None else None
 
     def _connected(self, stop: Stop, carried: Carried, result: int) -> Told:
-        if result in _CONNECTED and carried.target is not None:
-            self._note(stop, carried.link, carried.target)
-        elif result in _CONNECTED:
+        """A socket of interest is connected elsewhere."""
+        if result in _CONNECTED:
             self._of_process(stop).pop(carried.link, None)
         return []
 
@@ -228,8 +232,8 @@ class Watch:
     def _sent(self, stop: Stop, carried: Carried, result: int) -> Told:
         several = carried.row.kinds[1] == syscalls.SENT_MESSAGES
         told = [item for item in carried.told if not several or result < 0 or item[0] < result]
-        for _, event, values in told:
-            if "peer" in values and not isinstance(carried.target, Peer) and event + ".response" in self._interest.events:
+        for _, event, values in told if not isinstance(carried.target, Peer) else ():
+            if "peer" in values and event + ".response" in self._interest.events:
                 # The answer will come to this socket, which is not connected.
                 ip, port = values["peer"]
                 self._note(stop, _link(stop.tid, _descriptor(carried.call)), Peer(event, ip, port, values["protocol"]))

@@ -1,6 +1,7 @@
 /* Sends and receives by each system call there is for it, by its number, and prints "name result" of each.
  *
- * usage: network PART... in a network namespace of its own whose lo is up. Every question has the name of its call. */
+ * usage: network PART... (or: write FILE TEXT) in a network namespace of its own whose lo is up.
+ * Every question has the name of its call. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,7 +65,8 @@ static int connected(int type, const char *ip, int port) {
 
 /* The question for TXT of LABEL.example; its bytes. */
 static size_t question(unsigned char *message, const char *label) {
-    static const unsigned char head[12] = {0x12, 0x34, 1, 0, 0, 1}, tail[] = {7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 0, 16, 0, 1};
+    static const unsigned char head[12] = {0x12, 0x34, 1, 0, 0, 1};
+    static const unsigned char tail[] = {7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 0, 16, 0, 1};
     size_t length = strlen(label);
     memcpy(message, head, 12);
     message[12] = length;
@@ -160,7 +162,8 @@ static void do_answers(void) {
     prepare("", "", NULL, 0), pieces[0][1].iov_len = pieces[1][1].iov_len = 400;
     CALL(recvmmsg, fd, several, 2, 0, NULL);
     ask(fd, server, "short"), CALL(recvfrom, fd, data, 11, 0, NULL, NULL);
-    if (sendto(loose, data, question(data, "loose"), 0, (struct sockaddr *)&address, sizeof address) < 0) perror("loose");
+    if (sendto(loose, data, question(data, "loose"), 0, (struct sockaddr *)&address, sizeof address) < 0)
+        perror("loose");
     answer(server), CALL(recvfrom, loose, data, sizeof data, 0, NULL, NULL);
 #ifdef SYS_recvmmsg_time64
     ask(fd, server, "time64"), CALL(recvmmsg_time64, fd, several, 1, 0, NULL);
@@ -196,10 +199,12 @@ static void do_stream(void) {
 
 static void do_metadata(void) {
     static const char *const requests[] = {
-        "GET /latest/meta-data/iam/security-credentials/role HTTP/1.1\r\nHost: 169.254.169.254\r\nUser-Agent: mill/17\r\n\r\n",
+        "GET /latest/meta-data/iam/security-credentials/role HTTP/1.1\r\nHost: 169.254.169.254\r\n"
+        "User-Agent: mill/17\r\n\r\n",
         "PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\nX-aws-ec2-metadata-token-ttl-seconds: 17\r\n\r\n",
         "GET /computeMetadata/v1/ HTTP/1.1\r\nMetadata-Flavor: Google\r\n\r\n", "not a request of any kind\r\n\r\n"};
-    static const char reply[] = "HTTP/1.1 200 OK\r\nServer: EC2ws\r\n\r\n{\"Code\" : \"Success\", \"Type\" : \"AWS-HMAC\","
+    static const char reply[] = "HTTP/1.1 200 OK\r\nServer: EC2ws\r\n\r\n"
+        "{\"Code\" : \"Success\", \"Type\" : \"AWS-HMAC\","
         "\"AccessKeyId\" : \"ASIAEXAMPLE17\", \"SecretAccessKey\" : \"xSECRETx\", \"Token\" : \"xSECRETx\","
         "\"LastUpdated\" : \"2026-01-02T03:04:05Z\", \"Expiration\" : \"2026-01-02T09:04:05Z\"}";
     char data[1024];
@@ -246,7 +251,7 @@ static void do_sockets(void) {
 #endif
 }
 
-/* Each word of the arguments after "write": a file and what is written into it. */
+/* network write FILE TEXT: by every call that writes. */
 static void write_into(const char *path, const char *text) {
     int fd = open(path, O_WRONLY);
     if (fd < 0) perror(path);
