@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Tuple
 
+import network_samples
 from ebpfless_arch.events import records
 from ebpfless_arch.events.model import UNSET_ID
 
@@ -46,11 +47,13 @@ FULL: Dict[str, Dict[str, Any]] = {
     "accept": dict(ADDRESS, port=80, peer_port=55555),
     "setsockopt": {"level": 1, "option": 26, "socket": (17, 3, 0x0300), "filter": FILTER, "fd": 3},
 }
+FULL.update(network_samples.FULL)
 
 _NOTHING_KNOWN = {"file": NONE, "destination": NONE, "path": None, "new_path": None, "attribute": b"", "name": None,
                   "source": None, "source_path": b"", "mount": None, "identity": None, "process_identity": None,
                   "module": b"", "parameters": None, "ip": b"", "family": 0, "filter": b"", "socket": (0, 0, 0),
                   "bpf": (0, 0, b"", ()), "pid": 0, "peer_port": 0}
+_NOTHING_KNOWN.update(network_samples.NOTHING_KNOWN)
 
 
 def bare(event: str) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from ebpfless_arch.events import flags, json_form, records, text_form
 from ebpfless_arch.events.arguments import flag_names, option_values
 from ebpfless_arch.events.containers import Containers, container_id
-from ebpfless_arch.events.making import make_file
+from ebpfless_arch.events.files import make_file
 from ebpfless_arch.events.model import (CORE_DUMPED, UNSET_ID, Credentials, Event, ExecEvent, ExitEvent, File,
                                         OpenEvent, Process)
 from ebpfless_arch.events.processes import Processes, outer_lineage

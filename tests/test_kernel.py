@@ -162,6 +162,9 @@ def test_a_clone_stops_only_where_it_would_escape() -> None:
     (Condition(1, bits=6, absent=True), [0, 1, 8, 6 << 32], [2, 4, 7]),
     (Condition(1, values=(3, 9, 11)), [3, 9, 11, 1 << 32 | 9], [0, 2, 10]),
     (Condition(1), [1, 1 << 32, 1 << 63, ~0], [0]),
+    (Condition(1, least=17, most=4096), [17, 18, 4095, 4096], [0, 16, 4097, 1 << 32 | 17, 1 << 32, ~0]),
+    (Condition(1, least=12), [12, 4096, 1 << 32, 1 << 63, ~0], [0, 11]),
+    (Condition(1, most=1), [0, 1], [2, 1 << 32, ~0]),
 ])
 def test_conditions_in_the_filter_and_in_python(condition: Condition, holding: List[int], failing: List[int]) -> None:
     always = Condition(0, values=(17,))

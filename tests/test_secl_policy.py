@@ -199,10 +199,10 @@ def test_a_bad_version_constraint_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_rules_on_events_to_come_are_set_aside_with_the_reason(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"id": "x", "expression": 'dns.question.name == "x"'})
+    loaded = load(tmp_path, {"id": "x", "expression": 'packet.filter == "x"'})
     assert (loaded.rules, loaded.problems) == ([], [])
     assert [(skipped.rule_id, skipped.status, skipped.reason) for skipped in loaded.skipped] == [
-        ("x", "unavailable", "event dns: this event is not traced yet")]
+        ("x", "unavailable", "event packet: a tracer does not see packets")]
 
 
 def test_a_rule_on_file_changes_becomes_one_for_each_event(tmp_path: Path) -> None:
@@ -278,11 +278,11 @@ def test_the_published_policy_loads_without_a_problem() -> None:
     facts = dict(this_host().facts, **{"kernel.version.major": 6, "kernel.version.minor": 1})
     loaded = load_policies([_PUBLISHED], Host(facts))
     assert loaded.problems == []
-    assert len(loaded.rules) == 228
+    assert len(loaded.rules) == 239
     statuses = [skipped.status for skipped in loaded.skipped]
     assert statuses.count("filtered") == 64
     assert loaded.rule_set.event_types == frozenset(
         "exec exit open unlink rename chmod chown link utimes bpf connect load_module ptrace mount accept chdir prctl "
-        "setsockopt setuid signal".split())
+        "setsockopt setuid signal dns imds cgroup_write selinux".split())
     reasons = [skipped.reason for skipped in loaded.skipped if skipped.status == "unavailable"]
     assert sum(not reason.startswith("event ") for reason in reasons) == 20

@@ -17,7 +17,7 @@ from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest, PathNeed, either
+from ebpfless_arch.events.interest import ANSWERS, Interest, PathNeed, either
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
@@ -32,7 +32,7 @@ from ebpfless_arch.tracer.keeper import Receiver
 DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules", "default.json")
 
 # What a traced program does that only --events asks for.
-ALL_EVENTS = syscalls.EVENTS
+ALL_EVENTS = syscalls.EVENTS | ANSWERS
 
 _LIMITED_NAMED = 10
 

@@ -307,6 +307,7 @@ CONSTANTS = _all_constants()
 # Headings of the table.
 BPF_ATTACH_TYPES, BPF_COMMANDS, BPF_HELPERS = "BPF attach types", "BPF commands", "BPF helper functions"
 BPF_MAP_TYPES, BPF_PROGRAM_TYPES = "BPF map types", "BPF program types"
+DNS_CODES, DNS_CLASSES, DNS_TYPES, L3_PROTOCOLS = "DNS Responses", "DNS qclasses", "DNS qtypes", "L3 protocols"
 L4_PROTOCOLS, MAP_FLAGS, FAMILIES = "L4 protocols", "MMap flags", "Network Address Family constants"
 PRCTL_OPTIONS, PROTECTIONS, PTRACE_REQUESTS = "PrCtl Options", "Protection constants", "Ptrace constants"
 RESOURCES, SOCKET_LEVELS = "Resource limit types", "SetSockopt Levels"

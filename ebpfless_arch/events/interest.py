@@ -6,6 +6,10 @@ from typing import Any, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional
 # Events that a process model cannot do without; they come with every interest.
 ALWAYS = frozenset(["exec", "fork", "exit"])
 
+# What rules may want besides an event's questions and requests: what was answered, read by other calls. The event's
+# name is what stands before the dot.
+ANSWERS = frozenset(["dns.response", "imds.response"])
+
 _REFUSED = frozenset([-errno.EACCES, -errno.EPERM])
 # Of these events rules see more failures than the refused ones.
 _TOLD: Dict[str, FrozenSet[int]] = {

@@ -8,7 +8,7 @@ are never part of it.
 import json
 from typing import Callable, Dict, List, Optional
 
-from ebpfless_arch.events import flags, json_calls
+from ebpfless_arch.events import flags, json_calls, json_network
 from ebpfless_arch.events.calls import IdentityEvent
 from ebpfless_arch.events.json_parts import Json, error_name, file_json, lineage_json, outcome, timestamp
 from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent
@@ -18,6 +18,7 @@ __all__ = ["CATEGORIES", "CAUSES", "error_name", "event_text", "outcome", "times
 CATEGORIES = {"exec": "Process Activity", "fork": "Process Activity", "exit": "Process Activity",
               "open": "File Activity", "blind_spot": "Agent Activity"}
 CATEGORIES.update(json_calls.CATEGORIES)
+CATEGORIES.update(json_network.CATEGORIES)
 _WITHOUT_RESULT = ("fork", "exit", "blind_spot")
 CAUSES = ("EXITED", "CORE_DUMPED", "SIGNALED")
 
@@ -64,6 +65,7 @@ _PARTS: Dict[str, Callable[[Event, Json], None]] = {
     "exec": _exec_json, "open": _open_json, "exit": _exit_json, "blind_spot": _blind_spot_json,
 }
 _PARTS.update(json_calls.PARTS)
+_PARTS.update(json_network.PARTS)
 
 
 def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optional[List[str]],

@@ -2,42 +2,23 @@
 
 import hashlib
 import struct
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
-from ebpfless_arch.events import addresses
 from ebpfless_arch.events.calls import (BpfEvent, CallEvent, FileEvent, IdentityEvent, LimitEvent, MemoryEvent,
                                         ModuleEvent, MountEvent, PrctlEvent, PtraceEvent, SignalEvent,
                                         SocketEvent, SocketOptionEvent, TargetEvent)
+from ebpfless_arch.events.files import make_file
+from ebpfless_arch.events.making_network import MAKERS, place
 from ebpfless_arch.events.model import UNSET_ID, Credentials, File, Process
 from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.kernel.statx import FileStatus
 
-_DELETED = " (deleted)"
-_MEMORY_FILE = "/memfd:"
 _AT_FDCWD = -100
 _PTRACE_TRACEME = 0
 _BPF_MAP_CREATE = 0
 _PARAMETERS_AT_MOST = 4096
 
 Values = Dict[str, Any]
-
-
-def make_file(users: Users, path: bytes, status: Optional[FileStatus]) -> File:
-    """A file from its path as /proc shows it and its attributes, if they are known."""
-    text = decoded(path)
-    deleted = text.endswith(_DELETED) and (status is None or status[3] == 0)
-    if deleted:
-        text = text[:-len(_DELETED)]
-    if deleted and text.startswith(_MEMORY_FILE):
-        file = File(users, "", text[1:])
-    else:
-        file = File(users, text)
-    file.deleted = deleted
-    if status is not None:
-        (file.mode, file.inode, file.device, _, file.uid, file.gid, file.size,
-         file.modification_time, file.change_time) = status
-    return file
 
 
 class CallMaker:
@@ -53,6 +34,7 @@ class CallMaker:
             "unload_module": self._module, "bind": self._socket, "connect": self._socket, "accept": self._socket,
             "setsockopt": self._socket_option,
         }
+        self._makers.update(MAKERS)
 
     def make(self, record: Record, process: Process) -> CallEvent:
         """The event that a CALL record stands for; `process` is the one that made the call."""
@@ -184,12 +166,9 @@ class CallMaker:
         return event
 
     def _socket(self, record: Record, process: Process) -> CallEvent:
-        _, time, _, tid, retval, kind, values = record
+        _, time, _, tid, retval, kind, _ = record
         event = SocketEvent(kind, time, process, tid, retval)
-        event.family, event.port, event.protocol = values["family"], values["port"], values["protocol"]
-        event.ip = addresses.as_text(values["ip"])
-        event.path = _text(values, "path")
-        event.peer_port = values.get("peer_port", 0)
+        place(event, record)
         return event
 
     def _socket_option(self, record: Record, process: Process) -> CallEvent:

@@ -6,7 +6,8 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.containers import Containers
-from ebpfless_arch.events.making import CallMaker, make_file
+from ebpfless_arch.events.files import make_file
+from ebpfless_arch.events.making import CallMaker
 from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, ForkEvent, OpenEvent,
                                         Process)
 from ebpfless_arch.events.records import Record, decoded

@@ -20,7 +20,10 @@ follows depends on the kind:
            capabilities               effective and permitted set that were asked for
            family, ip, port, path, protocol, peer_port, socket (family, type, protocol), level, option, filter
            pid, signal, request, address, length, offset, protection, present, resource, limit, command,
-           bpf (type, attach type, name, helpers), module, from_memory
+           bpf (type, attach type, name, helpers), module, from_memory, type, backlog
+           message, peer, own         of dns and imds: events/dns.Message or events/imds.Message as a plain tuple, the
+                                      two ends as (ip, port); outgoing, size: which way it went, bytes looked at
+           name, state, action, value, old_value, position                 of selinux and sysctl
     EXIT   cause, code
     BLIND  reason
     LOST   count                      records that found no room

@@ -8,6 +8,7 @@ from ebpfless_arch.events.calls import (BpfEvent, FileEvent, IdentityEvent, Limi
                                         SocketOptionEvent, TargetEvent)
 from ebpfless_arch.events.constants import name_of, names_of
 from ebpfless_arch.events.model import UNSET_ID, Event
+from ebpfless_arch.events.text_network import socket_place
 from ebpfless_arch.events.text_parts import file_text, printable, who
 
 _UNLIMITED = -1
@@ -128,20 +129,14 @@ def _module(event: Event) -> str:
     return "loaded the kernel module %s from %s" % (name, "memory" if event.from_memory else file_text(event.file))
 
 
-def _place(event: SocketEvent, port: int) -> str:
-    if event.ip:
-        return ("[%s]:%d" if ":" in event.ip else "%s:%d") % (event.ip, port)
-    return printable(event.path) or name_of(constants.FAMILIES, event.family)
-
-
 def _socket(event: Event) -> str:
     assert isinstance(event, SocketEvent)
     if event.type == "accept":
         at = " on port %d" % event.port if event.port else ""
-        return "accepted a connection from %s%s" % (_place(event, event.peer_port), at)
+        return "accepted a connection from %s%s" % (socket_place(event, event.peer_port), at)
     words = {"connect": "connected to %s%s", "bind": "bound a socket to %s%s"}[event.type]
     protocol = name_of(constants.L4_PROTOCOLS, event.protocol)[len("IP_PROTO_"):] if event.protocol else ""
-    return words % (_place(event, event.port), " (%s)" % protocol if protocol else "")
+    return words % (socket_place(event, event.port), " (%s)" % protocol if protocol else "")
 
 
 def _socket_option(event: Event) -> str:

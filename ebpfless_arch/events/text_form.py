@@ -3,7 +3,7 @@
 import time
 from typing import Callable, Dict, List
 
-from ebpfless_arch.events import flags, json_form, text_calls
+from ebpfless_arch.events import flags, json_form, text_calls, text_network
 from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process
 from ebpfless_arch.events.text_parts import file_text, printable, who
 
@@ -67,6 +67,7 @@ _TEXTS: Dict[str, Callable[[Event], str]] = {
     "exec": _exec_text, "open": _open_text, "exit": _exit_text, "fork": _fork_text, "blind_spot": _blind_spot_text,
 }
 _TEXTS.update(text_calls.TEXTS)
+_TEXTS.update(text_network.TEXTS)
 
 
 def headline(event: Event) -> str:

@@ -159,6 +159,36 @@ def pid_of_descriptor(pid: int, number: int) -> int:
     raise ValueError("no pidfd")
 
 
+def descriptors(pid: int) -> List[int]:
+    """The open descriptors of a process; raises OSError."""
+    try:
+        return [int(name) for name in os.listdir(_path(pid, "fd"))]
+    except OSError as error:
+        raise _gone(error)
+
+
+def position(pid: int, number: int) -> int:
+    """The file position of a descriptor of a process; raises OSError."""
+    for line in read(pid, "fdinfo/%d" % number, 4096).split(b"\n"):
+        if line.startswith(b"pos:"):
+            return int(line[len(b"pos:"):])
+    return 0
+
+
+def filesystem_of(pid: int, number: int) -> bytes:
+    """The type of the file system that a descriptor's file is on, b"" where it is not known (before Linux 3.15, or in
+    a mount that is not the process's any more); raises OSError."""
+    mount = b""
+    for line in read(pid, "fdinfo/%d" % number, 4096).split(b"\n"):
+        if line.startswith(b"mnt_id:"):
+            mount = line[len(b"mnt_id:"):].strip()
+    for line in read(pid, "mountinfo", _MAPS_AT_MOST).split(b"\n") if mount else ():
+        words = line.split()
+        if words and words[0] == mount and b"-" in words:
+            return words[words.index(b"-") + 1]
+    return b""
+
+
 def protection_at(pid: int, address: int) -> int:
     """VM_READ, VM_WRITE, VM_EXEC and VM_SHARED (1, 2, 4, 8) of the mapping at an address, 0 where there is none."""
     for line in read(pid, "maps", _MAPS_AT_MOST).split(b"\n"):

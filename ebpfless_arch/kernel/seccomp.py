@@ -20,6 +20,7 @@ _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENTS = 0, 4, 16
 _LOW_HALF = 0 if sys.byteorder == "little" else 4
 _ALLOW = (_RETURN, 0, 0, RET_ALLOW)
 _LEAF_AT_MOST = 3
+_WORD = 0xFFFFFFFFFFFFFFFF
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -37,12 +38,15 @@ Instruction = Tuple[int, int, int, int]
 
 class Condition(NamedTuple):
     """A test of one argument of a call (an int: its low 32 bits count): it is one of `values`; or, without those,
-    it has one of these `bits`, with `absent` none of them. With nothing given, it is not NULL (all 64 bits count)."""
+    it has one of these `bits`, with `absent` none of them; or it is a length from `least` to `most` (all 64 bits count;
+    most: below 2 ** 32 - 1, 0 for no bound). With nothing given, it is not NULL (all 64 bits count)."""
 
     argument: int
     bits: int = 0
     absent: bool = False
     values: Tuple[int, ...] = ()
+    least: int = 0
+    most: int = 0
 
     def holds(self, arguments: Sequence[int]) -> bool:
         """What the filter would say to these arguments."""
@@ -51,6 +55,8 @@ class Condition(NamedTuple):
             return value & 0xFFFFFFFF in self.values
         if self.bits:
             return bool(value & self.bits) != self.absent
+        if self.least or self.most:
+            return self.least <= value & _WORD and (not self.most or value & _WORD <= self.most)
         return value != 0
 
 
@@ -128,6 +134,13 @@ def _test(condition: Condition, skip: int) -> List[Instruction]:
     if condition.bits:
         jumps = (skip, 0) if condition.absent else (0, skip)
         return [(_LOAD, 0, 0, low), (_JUMP_SET, jumps[0], jumps[1], condition.bits)]
+    if condition.most:
+        return [(_LOAD, 0, 0, high), (_JUMP_SET, skip + 3, 0, 0xFFFFFFFF), (_LOAD, 0, 0, low),
+                (_JUMP_GREATER_EQUAL, 0, skip + 1, condition.least),
+                (_JUMP_GREATER_EQUAL, skip, 0, condition.most + 1)]
+    if condition.least:
+        return [(_LOAD, 0, 0, high), (_JUMP_SET, 2, 0, 0xFFFFFFFF), (_LOAD, 0, 0, low),
+                (_JUMP_GREATER_EQUAL, 0, skip, condition.least)]
     return [(_LOAD, 0, 0, low), (_JUMP_SET, 2, 0, 0xFFFFFFFF), (_LOAD, 0, 0, high), (_JUMP_SET, 0, skip, 0xFFFFFFFF)]
 
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import struct
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel import procfs
 
@@ -11,6 +11,7 @@ AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 0, 1, 2, 10, 16, 
 _STREAM, _DGRAM, _RAW = 1, 2, 3
 _XATTR = "system.sockprotoname"
 _PREFIX = b"socket:["
+_MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
 class Kind(NamedTuple):
@@ -72,22 +73,42 @@ def socket_inode(tid: int, descriptor: int) -> int:
         target = procfs.link(tid, "fd/%d" % descriptor)
     except OSError:
         return 0
+    return inode_of(target)
+
+
+def inode_of(target: bytes) -> int:
+    """The inode of a socket by its link in /proc/PID/fd, 0 for what is none."""
     return int(target[len(_PREFIX):-1]) if target.startswith(_PREFIX) else 0
 
 
-def ends(tid: int, inode: int) -> Optional[Tuple[Address, Address]]:
-    """Local and remote end of a TCP socket in the process's network namespace, None where it has none there.
+def ends(tid: int, inode: int, protocols: Sequence[str] = ("tcp",)) -> Optional[Tuple[Address, Address]]:
+    """Local and remote end of a TCP (or "udp") socket in the process's network namespace, None where it has none there.
 
-    The lines of /proc/PID/net/tcp and tcp6: number, local, remote, ... the inode is the tenth word.
+    The lines of /proc/PID/net/tcp and its sisters: number, local, remote, ... the inode is the tenth word.
     """
     wanted = b"%d" % inode
-    for name in ("tcp", "tcp6"):
+    for name in [protocol + version for protocol in protocols for version in ("", "6")]:
         for line in _lines(tid, name):
             if wanted in line:
                 words = line.split()
                 if len(words) > 9 and words[9] == wanted:
                     return _address(words[1]), _address(words[2])
     return None
+
+
+def unix_path(tid: int, inode: int) -> bytes:
+    """The path that a unix socket is bound to (@... for an abstract one), b"" for none: /proc/PID/net/unix has the
+    columns Num, RefCount, Protocol, Flags, Type, St, Inode, Path."""
+    for line in _lines(tid, "unix"):
+        words = line.split(None, 7)
+        if len(words) == 8 and words[6] == b"%d" % inode:
+            return words[7]
+    return b""
+
+
+def plain(address: bytes) -> bytes:
+    """An IPv4 address that is mapped into IPv6 as what it is; others as they are."""
+    return address[len(_MAPPED):] if len(address) == 16 and address.startswith(_MAPPED) else address
 
 
 def _lines(tid: int, name: str) -> List[bytes]:
@@ -106,10 +127,10 @@ def _address(text: bytes) -> Address:
     return Address(struct.pack("=%dI" % len(numbers), *numbers), int(port, 16))
 
 
-def parse(address: bytes) -> Dict[str, object]:
+def parse(address: bytes) -> Dict[str, Any]:
     """struct sockaddr as a table: family, ip (bytes), port, and for AF_UNIX the path (abstract ones begin with @)."""
     family = struct.unpack_from("=H", address)[0] if len(address) >= 2 else AF_UNSPEC
-    found: Dict[str, object] = {"family": family, "ip": b"", "port": 0, "path": b""}
+    found: Dict[str, Any] = {"family": family, "ip": b"", "port": 0, "path": b""}
     size = _ADDRESS_BYTES.get(family, 0)
     start = 8 if family == AF_INET6 else 4
     if size and len(address) >= start + size:

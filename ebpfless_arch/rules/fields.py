@@ -54,6 +54,10 @@ FLAGS = {
 }
 
 NETWORK_EVENTS = ("dns", "imds", "packet")
+
+# What only the answers to questions and requests have: a rule that reads none of these is not asked about answers.
+ANSWER_FIELDS = frozenset(["dns.response.code", "imds.type", "imds.server", "imds.aws.security_credentials.type",
+                           "network.network_direction"])
 ITERABLES_LIMIT = 100
 
 
@@ -214,6 +218,7 @@ _UNREAD = {
     "names": "host names are known from DNS answers only, which are not read yet",
     "listing": "filters are not disassembled yet",
     "tag": "only the kernel knows the tag of a program",
+    "packet": "a tracer does not see packets",
 }
 
 _EVENTS = (
@@ -291,18 +296,36 @@ _EVENTS = (
     _Event("removexattr", "removexattr.file=file@e.file",
            "file.destination.name:string@e.attribute file.destination.namespace:string@e.namespace retval:int@e.retval",
            _SEEN),
-    _Event("dns", "", "id:int question.class:int question.count:int question.length:int question.name:string!folded "
-                      "question.name.length:int question.type:int response.code:int"),
+    _Event("dns", "",
+           "id:int@e.id question.class:int@e.question_class question.count:int@e.count question.length:int@e.length "
+           "question.name:string!folded@e.name question.name.length:int@size(e.name) "
+           "question.type:int@e.question_type response.code:int@e.code", _SEEN),
     _Event("bpf", "",
            "cmd:int@e.command map.name:string!short@e.map_name map.type:int@e.map_type "
            "prog.attach_type:int@e.attach_type prog.helpers:int[]@e.helpers prog.name:string!short@e.program_name "
            "prog.tag:string?tag prog.type:int@e.program_type retval:int@e.retval", _SEEN),
-    _Event("selinux", "", "bool.name:string bool.state:string bool_commit.state:bool enforce.status:string"),
-    _Event("sysctl", "", "action:int file_position:int name:string name_truncated:bool old_value:string "
-                         "old_value_truncated:bool value:string value_truncated:bool"),
-    _Event("cgroup_write", "cgroup_write.file=file", "pid:int"),
-    _Event("imds", "", "aws.is_imds_v2:bool aws.security_credentials.type:string cloud_provider:string host:string "
-                       "server:string type:string url:string user_agent:string"),
+    _Event("selinux", "",
+           "bool.name:string@e.boolean bool.state:string@e.boolean_state bool_commit.state:bool@e.is_commit "
+           "enforce.status:string@e.status", _SEEN),
+    _Event("sysctl", "",
+           "action:int@e.action file_position:int@e.position name:string@e.name name_truncated:bool@False "
+           "old_value:string@e.old_value old_value_truncated:bool@e.old_value_truncated value:string@e.value "
+           "value_truncated:bool@e.value_truncated", _SEEN),
+    _Event("cgroup_write", "cgroup_write.file=file@e.file", "pid:int@e.pid", _SEEN),
+    _Event("imds", "",
+           "aws.is_imds_v2:bool@e.is_imds_v2 aws.security_credentials.type:string@e.credentials_type "
+           "cloud_provider:string@e.cloud_provider host:string@e.host server:string@e.server "
+           "type:string@e.message_type url:string@e.url user_agent:string@e.user_agent", _SEEN),
+    _Event("socket", "",
+           "domain:int!ours@e.family type:int!ours@e.socket_type protocol:int!ours@e.protocol retval:int!ours@e.retval",
+           _SEEN),
+    _Event("listen", "",
+           "addr.family:int!ours@e.family addr.ip:ip!ours@e.ip addr.port:int!ours@e.port addr.path:string!ours@e.path "
+           "backlog:int!ours@e.backlog protocol:int!ours@e.protocol retval:int!ours@e.retval", _SEEN),
+    _Event("send", "",
+           "addr.family:int!ours@e.family addr.ip:ip!ours@e.ip addr.is_public:bool!ours@e.is_public "
+           "addr.port:int!ours@e.port addr.path:string!ours@e.path protocol:int!ours@e.protocol "
+           "retval:int!ours@e.retval size:int!ours@e.size", _SEEN),
     _Event("capabilities", "", "attempted:int used:int", _KERNEL_ONLY),
     _Event("packet", "",
            "destination.ip:ip destination.is_public:bool destination.port:int device.ifname:string "
@@ -323,11 +346,13 @@ _COMMON = (
            "event.os:string@'linux' event.rule.tags:string[]@rule_tags event.service:string@service(e.process) "
            "event.source:string@'runtime' event.timestamp:int@e.time", _SEEN),
     _Event("", "",
-           "network.destination.ip:ip!network network.destination.is_public:bool!network "
-           "network.destination.port:int!network network.device.ifname:string!network network.l3_protocol:int!network "
-           "network.l4_protocol:int!network network.network_direction:int!network network.size:int!network "
-           "network.source.ip:ip!network network.source.is_public:bool!network network.source.port:int!network "
-           "network.type:int!network", "a tracer does not see packets"),
+           "network.destination.ip:ip!network@e.destination.ip "
+           "network.destination.is_public:bool!network@e.destination.is_public "
+           "network.destination.port:int!network@e.destination.port network.device.ifname:string!network?packet "
+           "network.l3_protocol:int!network@e.l3_protocol network.l4_protocol:int!network@e.l4_protocol "
+           "network.network_direction:int!network@e.direction network.size:int!network@e.size "
+           "network.source.ip:ip!network@e.source.ip network.source.is_public:bool!network@e.source.is_public "
+           "network.source.port:int!network@e.source.port network.type:int!network?packet", _SEEN),
 )
 
 # Events that exist without fields of their own, so no rule can name them.

@@ -2,10 +2,12 @@
 
 from typing import Dict, FrozenSet, Iterable, List, Optional
 
-from ebpfless_arch.events.interest import counts
+from ebpfless_arch.events.interest import ANSWERS, counts
 from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.network import PayloadEvent
 from ebpfless_arch.rules.actions import Action, in_order
 from ebpfless_arch.rules.compile import Compiled, Test
+from ebpfless_arch.rules.fields import ANSWER_FIELDS
 from ebpfless_arch.rules.files import Entry, PolicyFile
 from ebpfless_arch.rules.limits import Limiter
 from ebpfless_arch.rules.typed import Checked
@@ -56,10 +58,13 @@ class RuleSet:
         self._by_type: Dict[str, List[Rule]] = {}
         for rule in self.rules:
             self._by_type.setdefault(rule.event_type, []).append(rule)
+            answers = rule.event_type + ".response"
+            if answers in ANSWERS and rule.checked.fields & ANSWER_FIELDS:
+                self._by_type.setdefault(answers, []).append(rule)
 
     @property
     def event_types(self) -> FrozenSet[str]:
-        """The events that some rule needs."""
+        """The events that some rule needs, and of those of the network whether answers are (see ANSWERS)."""
         return frozenset(self._by_type)
 
     def evaluate(self, event: Event) -> List[Rule]:
@@ -67,6 +72,8 @@ class RuleSet:
         rules = self._by_type.get(event.type)
         if rules is None or not counts(event.type, event.retval):
             return []
+        if isinstance(event, PayloadEvent) and event.is_answer:
+            rules = self._by_type.get(event.type + ".response", [])
         return [rule for rule in rules if rule.test(event)]
 
 

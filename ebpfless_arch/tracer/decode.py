@@ -38,10 +38,10 @@ def now() -> int:
 
 def begin(stop: Stop, row: Row, call: Call) -> Optional[Pending]:
     """Read the arguments that may change before the result is there; None for a call that is of no interest."""
-    if row.packed >= 0:
-        call = _unpack(stop, row, call)
-        if not all(condition.holds(call.arguments) for condition in row.also):
-            return None
+    unpacked = unpack(stop, row, call)
+    if unpacked is None:
+        return None
+    call = unpacked
     values: Dict[str, Any] = {}
     for kind, argument in zip(row.kinds, call.arguments):
         read = READERS.get(kind)
@@ -56,12 +56,15 @@ def begin(stop: Stop, row: Row, call: Call) -> Optional[Pending]:
     return pending
 
 
-def _unpack(stop: Stop, row: Row, call: Call) -> Call:
-    """The call with the arguments that lie in memory."""
+def unpack(stop: Stop, row: Row, call: Call) -> Optional[Call]:
+    """The call with the arguments that its row is about, which may lie in memory; None if it is of no interest."""
+    if row.packed < 0:
+        return call
     size = call.abi.pointer_size if call.abi else 8
     data = stop.read(call.arguments[row.packed], _PACKED_ARGUMENTS * size)
     data = data.ljust(_PACKED_ARGUMENTS * size, b"\0")
-    return call._replace(arguments=struct.unpack("=%d%s" % (_PACKED_ARGUMENTS, "Q" if size == 8 else "I"), data))
+    arguments = struct.unpack("=%d%s" % (_PACKED_ARGUMENTS, "Q" if size == 8 else "I"), data)
+    return call._replace(arguments=arguments) if all(condition.holds(arguments) for condition in row.also) else None
 
 
 def _has_short_ids(row: Row, call: Call) -> bool:

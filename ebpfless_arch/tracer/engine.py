@@ -18,9 +18,10 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, results, syscalls
+from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import GUARD, Row
+from ebpfless_arch.tracer.syscalls import CARRIER, GUARD, Row
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
@@ -30,14 +31,16 @@ _RESTARTS = frozenset([-512, -513, -514, -516])
 
 
 class Tracee:
-    """One thread under trace. `pid` is its process; `pending` the call whose result we wait for."""
+    """One thread under trace. `pid` is its process; `pending` the call whose result we wait for, `carried` what we know
+    of that call's payload."""
 
-    __slots__ = ("tid", "pid", "pending", "in_call", "skip_entry", "adopted")
+    __slots__ = ("tid", "pid", "pending", "carried", "in_call", "skip_entry", "adopted")
 
     def __init__(self, tid: int, pid: int) -> None:
         self.tid = tid
         self.pid = pid
         self.pending: Optional[decode.Pending] = None
+        self.carried: Optional[Carried] = None
         self.in_call = False
         self.skip_entry = False
         self.adopted = False
@@ -98,6 +101,7 @@ class Engine:
         self._filtered = filtered
         self._keeper = keeper
         self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
+        self._watch = Watch(wanted)
         self._tracees: Dict[int, Tracee] = {}
         self._threaded: Set[int] = set()
         self._foreign: Set[int] = set()
@@ -235,7 +239,7 @@ class Engine:
         """Resume a stop whose handling failed, unless that was done already or the thread is gone."""
         if stop.resumed:
             return
-        tracee.pending = None
+        tracee.pending = tracee.carried = None
         plain = status >> 16 == 0 and os.WSTOPSIG(status) != _SYSCALL_STOP
         try:
             stop.resume(self._request, os.WSTOPSIG(status) if plain else 0)
@@ -275,9 +279,9 @@ class Engine:
                 self._on_entry(stop, tracee, call)
             stop.resume(ptrace.SYSCALL)
             return
-        record = self._result(stop, tracee, result)
+        found = self._result(stop, tracee, result)
         stop.resume(self._request)
-        if record is not None:
+        for record in found:
             self._emit(record)
 
     def _on_entry(self, stop: Stop, tracee: Tracee, call: Call) -> bool:
@@ -285,54 +289,67 @@ class Engine:
         if call.abi is None:
             self._report_foreign(stop, call)
             return False
+        tracee.pending = tracee.carried = None
         for row in self._tables[call.abi.name].get(call.number, ()):
-            if row.wants(call.arguments):
-                if row.event == GUARD:
-                    tracee.pending = self._disarm(stop, call, row)
-                else:
-                    tracee.pending = decode.begin(stop, row, call)
-                    self._judge(stop, tracee)
-                return tracee.pending is not None
-        return False
+            if not row.wants(call.arguments):
+                continue
+            if row.event == CARRIER:
+                tracee.carried = self._watch.begin(stop, row, call)
+                if tracee.carried is not None or row.packed < 0:
+                    break  # the other rows of this call are about other sizes
+            elif row.event == GUARD:
+                tracee.pending = self._disarm(stop, call, row)
+            elif tracee.pending is None:
+                tracee.pending = decode.begin(stop, row, call)
+        self._judge(stop, tracee, call)
+        return tracee.pending is not None or tracee.carried is not None
 
-    def _judge(self, stop: Stop, tracee: Tracee) -> None:
+    def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Have a call refused that some rule denies; the keeper, who decides, also reports it."""
+        if not self._interest.denied or not self._counts(stop.pid):
+            return
         pending = tracee.pending
-        if pending is None or pending.row.event not in self._interest.denied or not self._counts(stop.pid):
-            return
-        assert pending.call.abi is not None
-        record = results.finish(stop, pending, -errno.EPERM)
-        if not self._interest.may_deny(pending.row.event, records.path_of(record)):
-            return
-        refusal = self._asker.ask(record)
-        if refusal:
-            stop.refuse(pending.call.abi, refusal)
-            tracee.pending = None
+        asked: List[Record] = []
+        if pending is not None and pending.row.event in self._interest.denied:
+            record = results.finish(stop, pending, -errno.EPERM)
+            if self._interest.may_deny(pending.row.event, records.path_of(record)):
+                asked.append(record)
+        if tracee.carried is not None:
+            asked += self._watch.forecast(stop, tracee.carried)
+        for record in asked:
+            refusal = self._asker.ask(record)
+            if refusal:
+                assert call.abi is not None
+                stop.refuse(call.abi, refusal)
+                tracee.pending = tracee.carried = None
+                return
 
     def _counts(self, pid: int) -> bool:
         """Whether what a process does is the command's doing: before its first exec it is our own."""
         return self._launched or pid != self._main
 
-    def _result(self, stop: Stop, tracee: Tracee, result: int) -> Optional[Record]:
-        """What a finished call amounts to, None for those that nobody wants to know."""
+    def _result(self, stop: Stop, tracee: Tracee, result: int) -> List[Record]:
+        """What a finished call amounts to: nothing where nobody wants to know."""
         pending, tracee.pending = tracee.pending, None
-        if pending is None:
-            return None
-        if pending.row.event == GUARD:
+        carried, tracee.carried = tracee.carried, None
+        found: List[Record] = []
+        if pending is not None and pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
-            return None
-        if result in _RESTARTS:
-            return None
-        retval = results.outcome(stop, pending, result)
-        if not self._interest.failures and not interest.counts(pending.row.event, retval):
-            return None
-        # A successful exec was reported at the EXEC stop and left nothing pending.
-        return results.finish(stop, pending, retval)
+        elif result not in _RESTARTS:
+            if pending is not None:
+                retval = results.outcome(stop, pending, result)
+                if self._interest.failures or interest.counts(pending.row.event, retval):
+                    # A successful exec was reported at the EXEC stop and left nothing pending.
+                    found.append(results.finish(stop, pending, retval))
+            if carried is not None:
+                found += self._watch.finish(stop, carried, result)
+        return found
 
     def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
         tracee = self._after_exec(stop.tid, stop.message())
         stop.pid = tracee.pid
         pending, tracee.pending = tracee.pending, None
+        tracee.carried = None
         tracee.skip_entry = False
         tracee.in_call = not self._filtered
         try:
@@ -385,6 +402,7 @@ class Engine:
             known.adopted = False
             return
         self._tracees[child] = Tracee(child, child)
+        self._watch.forked(child, parent)
         self._emit((records.FORK, decode.now(), child, child, parent))
 
     def _onwards(self, tracee: Tracee) -> int:
@@ -411,6 +429,7 @@ class Engine:
         tracee.adopted = True
         self._tracees[tid] = tracee
         if pid == tid:
+            self._watch.forked(pid, parent)
             self._emit((records.FORK, decode.now(), pid, tid, parent))
         else:
             self._threaded.add(pid)
@@ -425,6 +444,7 @@ class Engine:
             return
         self._threaded.discard(tid)
         self._foreign.discard(tid)
+        self._watch.ended(tid)
         if os.WIFEXITED(status):
             cause, code = 0, os.WEXITSTATUS(status)
         else:

@@ -70,6 +70,14 @@ def working_directory(stop: Stop) -> Found:
         return Found(b"", None, error_name(error))
 
 
+def in_view(tid: int, path: bytes) -> bytes:
+    """A path as /proc shows it to us as the tracee would write it."""
+    try:
+        return _inside(_root(tid), path)
+    except OSError:
+        return path
+
+
 def mount_of(tid: int, path: bytes) -> Optional[procfs.Mount]:
     """The mount at a path that `find` resolved, None where there is none."""
     try:

@@ -12,6 +12,7 @@ from ebpfless_arch.kernel.libc import function
 _STATE = struct.Struct("=Qq")
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
+_CLOSE_ON_EXEC = 1
 
 _memfd_create = function("memfd_create", ctypes.c_char_p, ctypes.c_uint)
 
@@ -24,7 +25,7 @@ class Held(NamedTuple):
 
 
 class Pulse:
-    """Written at every stop, so both ways are short. `descriptor` survives an exec, -1 where there is none (before
+    """Written at every stop, so both ways are short. `descriptor` lets a new image go on, -1 where there is none (before
     3.17, and C libraries that lack the call)."""
 
     def __init__(self, descriptor: int = -1) -> None:
@@ -48,4 +49,4 @@ class Pulse:
 
 
 def _make_file() -> int:
-    return int(_memfd_create(b"ebpfless-pulse", 0)) if _memfd_create is not None else -1
+    return int(_memfd_create(b"ebpfless-pulse", _CLOSE_ON_EXEC)) if _memfd_create is not None else -1

@@ -177,5 +177,6 @@ for _kinds, _reader in (
         ((syscalls.ADDRESS, syscalls.LENGTH, syscalls.OFFSET), _read_number),
         ((syscalls.DIRFD, syscalls.NEW_DIRFD, syscalls.FD, syscalls.FLAGS, syscalls.MODE, syscalls.EXEC_FLAGS,
           syscalls.PID, syscalls.SIGNAL, syscalls.RESOURCE, syscalls.OPTION, syscalls.REQUEST, syscalls.PROTECTION,
-          syscalls.COMMAND, syscalls.LEVEL), _read_int)):
+          syscalls.COMMAND, syscalls.LEVEL, syscalls.FAMILY, syscalls.TYPE, syscalls.PROTOCOL, syscalls.BACKLOG),
+         _read_int)):
     READERS.update((_kind, _reader) for _kind in _kinds)

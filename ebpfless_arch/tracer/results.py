@@ -160,6 +160,20 @@ def _complete_ends(stop: Stop, values: Dict[str, Any], retval: int) -> None:
     values["port"] = ports[listening]
 
 
+def _listening(stop: Stop, pending: Pending, retval: int) -> None:
+    """The address of a socket that listens: a call that succeeded has given it one."""
+    values = pending.values
+    number = values[syscalls.FD]
+    kind, inode = sockets.kind(stop.tid, number), sockets.socket_inode(stop.tid, number)
+    values.update(family=kind.family, protocol=kind.protocol, ip=b"", port=0, path=b"")
+    if kind.family == sockets.AF_UNIX:
+        values["path"] = sockets.unix_path(stop.tid, inode)
+    elif inode:
+        found = sockets.ends(stop.tid, inode)
+        if found is not None:
+            values["ip"], values["port"] = found[0]
+
+
 def _attached(stop: Stop, pending: Pending, retval: int) -> None:
     pending.values["socket"] = tuple(sockets.kind(stop.tid, pending.values[syscalls.FD]))
 
@@ -168,6 +182,7 @@ _AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
     "mkdir": _made, "rename": _renamed, "link": _linked, "chdir": _moved_into, "mount": _mounted,
     "setuid": _changed_identity, "setgid": _changed_identity, "capset": _changed_identity,
     "mmap": _mapped, "bind": _addressed, "connect": _addressed, "accept": _accepted, "setsockopt": _attached,
+    "listen": _listening,
 }
 
 

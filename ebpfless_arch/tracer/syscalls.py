@@ -1,9 +1,10 @@
 """The one table of system calls: what each means to us. Filter, decoder and documents are derived from it."""
 
+import os
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
-from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.events.interest import ANSWERS, Interest
 from ebpfless_arch.kernel.seccomp import Block, Condition, Match
 
 # Kinds of arguments: the word before the colon is the name under which a value is kept (and stands in a record, see
@@ -22,9 +23,14 @@ ADDRESS, LENGTH, PROTECTION, OFFSET, PAGES = "address", "length", "protection", 
 COMMAND, BPF = "command", "bpf"
 IMAGE, PARAMETERS = "module", "parameters"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
+FAMILY, TYPE, PROTOCOL, BACKLOG = "family", "type", "protocol", "backlog"
 
-# What a row is for, where it is not an event: a clone that would escape its tracer.
-GUARD = "guard"
+# What a row is for, where it is not an event: a clone that would escape its tracer; a call whose payload, or whose new
+# descriptor, tells of the events that it `serves` (tracer/payload.py). The second kind of such a row says how.
+GUARD, CARRIER = "guard", "carrier"
+SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
+GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
+OPENED = "opened"
 
 CLONE_UNTRACED = 0x00800000
 _AT_REMOVEDIR = 0x200
@@ -40,6 +46,7 @@ class Row(NamedTuple):
     follow: whether the last component of its path is followed when it is a symlink.
     packed: the argument that points to an array of the real ones, which `kinds` and `also` are about, -1 for none.
     pointer_size: the ABIs that have this call in this form, by the size of their pointers; 0 for all.
+    serves: of a carrier, the events that it is needed for.
     """
 
     call: str
@@ -51,6 +58,7 @@ class Row(NamedTuple):
     packed: int = -1
     also: Tuple[Condition, ...] = ()
     pointer_size: int = 0
+    serves: Tuple[str, ...] = ()
 
     def wants(self, arguments: Sequence[int]) -> bool:
         """Whether a call with these arguments is of interest, as far as a filter can tell."""
@@ -63,11 +71,16 @@ _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
+_SOCKET = (FAMILY, TYPE, PROTOCOL)
+# Sockets of interest: netlink, packet, vsock, XDP; raw ones of any family, with SOCK_NONBLOCK and SOCK_CLOEXEC or not.
+_OF_SPECIAL_FAMILY = (Condition(0, values=(16, 17, 40, 44)),)
+_OF_SPECIAL_TYPE = (Condition(1, values=(3, 3 | 0x800, 3 | 0x80000, 3 | 0x80800)),)
 
 
-def _socketcall(number: int, event: str, kinds: Tuple[str, ...], also: Tuple[Condition, ...] = ()) -> Row:
+def _socketcall(number: int, event: str, kinds: Tuple[str, ...], also: Tuple[Condition, ...] = (),
+                serves: Tuple[str, ...] = ()) -> Row:
     """A sub-call of i386's socketcall (include/uapi/linux/net.h)."""
-    return Row("socketcall", event, kinds, only=(Condition(0, values=(number,)),), packed=1, also=also)
+    return Row("socketcall", event, kinds, only=(Condition(0, values=(number,)),), packed=1, also=also, serves=serves)
 
 
 _CONTROL_ROWS = (
@@ -162,9 +175,59 @@ _NETWORK_ROWS = (
     _socketcall(5, "accept", (FD, ADDRESS, LENGTH)),
     _socketcall(18, "accept", (FD, ADDRESS, LENGTH)),
     _socketcall(14, "setsockopt", (FD, LEVEL, OPTION, BPF_FILTER), also=_ATTACHES),
+    Row("socket", "socket", _SOCKET, only=_OF_SPECIAL_FAMILY),
+    Row("socket", "socket", _SOCKET, only=_OF_SPECIAL_TYPE),
+    _socketcall(1, "socket", _SOCKET, also=_OF_SPECIAL_FAMILY),
+    _socketcall(1, "socket", _SOCKET, also=_OF_SPECIAL_TYPE),
+    Row("listen", "listen", (FD, BACKLOG)),
+    _socketcall(4, "listen", (FD, BACKLOG)),
 )
 
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS
+
+def _carriers(call: str, number: int, kinds: Tuple[str, ...], serves: Tuple[str, ...],
+              *conditions: Condition) -> Tuple[Row, ...]:
+    """A call that carries payload and, if `number` is given, its twin in i386's socketcall."""
+    rows_ = (Row(call, CARRIER, kinds, only=conditions, serves=serves),) if call else ()
+    return rows_ + ((_socketcall(number, CARRIER, kinds, conditions, serves),) if number else ())
+
+
+# How many bytes are worth a look: a question of DNS has 17 at least, more than 4096 are none; the request of a metadata
+# service has its line and headers; what is written into a control file is short.
+_DNS_SIZE, _HTTP_SIZE = Condition(2, least=17, most=4096), Condition(2, least=16, most=8192)
+_CONTROL_SIZE, _ANSWER_SIZE = Condition(2, least=1, most=4096), Condition(2, least=12, most=65537)
+_SOME_VECTORS = Condition(2, least=1)
+_DNS, _IMDS, _ANSWERS, _ADDRESSES = ("dns",), ("imds",), ("dns.response", "imds.response"), ("send",)
+_CONTROL = ("cgroup_write", "selinux", "sysctl")
+_WRITES = os.O_WRONLY | os.O_RDWR
+
+_SEND, _SEND_TO = (FD, SENT), (FD, SENT, LENGTH, FLAGS, SOCKADDR)
+_RECEIVE, _OPEN = (FD, GOT, LENGTH, FLAGS), (OTHER, OPENED)
+
+_CARRIER_ROWS = (
+    _carriers("connect", 3, _ADDRESSED, _DNS + _IMDS)
+    + _carriers("write", 9, _SEND, _DNS, _DNS_SIZE) + _carriers("write", 9, _SEND, _IMDS, _HTTP_SIZE)
+    + _carriers("write", 0, _SEND, _CONTROL, _CONTROL_SIZE)
+    + _carriers("pwrite64", 0, _SEND, _CONTROL, _CONTROL_SIZE)
+    + _carriers("writev", 0, (FD, SENT_VECTOR), _DNS + _IMDS + _CONTROL, _SOME_VECTORS)
+    + _carriers("pwritev", 0, (FD, SENT_VECTOR), _CONTROL, _SOME_VECTORS)
+    + _carriers("pwritev2", 0, (FD, SENT_VECTOR), _DNS + _IMDS + _CONTROL, _SOME_VECTORS)
+    + _carriers("sendto", 11, _SEND_TO, _DNS, _DNS_SIZE) + _carriers("sendto", 11, _SEND_TO, _IMDS, _HTTP_SIZE)
+    + _carriers("sendto", 11, _SEND_TO, _ADDRESSES, Condition(4))
+    + _carriers("sendmsg", 16, (FD, SENT_MESSAGE), _DNS + _IMDS + _ADDRESSES)
+    + _carriers("sendmmsg", 20, (FD, SENT_MESSAGES), _DNS + _IMDS + _ADDRESSES)
+    + _carriers("read", 0, (FD, GOT), _ANSWERS, _ANSWER_SIZE)
+    + _carriers("readv", 0, (FD, GOT_VECTOR), _ANSWERS, _SOME_VECTORS)
+    + _carriers("recvfrom", 12, _RECEIVE, _ANSWERS, Condition(2, least=12))
+    + _carriers("", 10, _RECEIVE, _ANSWERS, Condition(2, least=12))
+    + _carriers("recvmsg", 17, (FD, GOT_MESSAGE, FLAGS), _ANSWERS)
+    + _carriers("recvmmsg", 19, (FD, GOT_MESSAGES, LENGTH, FLAGS), _ANSWERS)
+    + _carriers("open", 0, _OPEN, _CONTROL, Condition(1, bits=_WRITES))
+    + _carriers("openat", 0, _OPEN, _CONTROL, Condition(2, bits=_WRITES))
+    + _carriers("openat2", 0, _OPEN, _CONTROL) + _carriers("creat", 0, _OPEN, _CONTROL)
+)
+
+# Carriers come last: what they tell comes after the call's own event.
+ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _CARRIER_ROWS
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -173,7 +236,8 @@ _ENDINGS = ("", WIDE, "_time64")
 
 def rows(interest: Interest) -> List[Row]:
     """The rows that an interest needs, guards always."""
-    return [row for row in ROWS if row.event == GUARD or interest.wants(row.event)]
+    return [row for row in ROWS if row.event == GUARD or interest.wants(row.event)
+            or any(interest.wants(event) for event in row.serves)]
 
 
 def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
@@ -194,4 +258,4 @@ def blocks(abis: Sequence[Abi], chosen: Sequence[Row]) -> List[Block]:
             for abi in abis]
 
 
-EVENTS = frozenset(row.event for row in ROWS) - {GUARD}
+EVENTS = frozenset(event for row in ROWS for event in row.serves or (row.event,)) - {GUARD} - ANSWERS
