@@ -20,7 +20,7 @@ from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, results, syscalls
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import GUARD, Row
+from ebpfless_arch.tracer.syscalls import GUARD, LOOK, Row
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
@@ -287,13 +287,20 @@ class Engine:
             return False
         for row in self._tables[call.abi.name].get(call.number, ()):
             if row.wants(call.arguments):
-                if row.event == GUARD:
+                if row.event == LOOK:
+                    self._take_ends()
+                elif row.event == GUARD:
                     tracee.pending = self._disarm(stop, call, row)
                 else:
                     tracee.pending = decode.begin(stop, row, call)
                     self._judge(stop, tracee)
                 return tracee.pending is not None
         return False
+
+    def _take_ends(self) -> None:
+        """Somebody looks whether a child has ended, perhaps because its pidfd has told: a parent cannot find it before
+        we, its tracer, have (kernel/exit.c, wait_consider_task). What has come is dealt with after this stop."""
+        self._news += _pending_news()
 
     def _judge(self, stop: Stop, tracee: Tracee) -> None:
         """Have a call refused that some rule denies; the keeper, who decides, also reports it."""

@@ -23,12 +23,16 @@ COMMAND, BPF = "command", "bpf"
 IMAGE, PARAMETERS = "module", "parameters"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
 
-# What a row is for, where it is not an event: a clone that would escape its tracer.
-GUARD = "guard"
+# What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended.
+GUARD, LOOK = "guard", "look"
+NO_EVENTS = frozenset([GUARD, LOOK])
 
 CLONE_UNTRACED = 0x00800000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
+_WNOHANG = 1
+_NEGATIVE = 0x80000000
+_ONE_CHILD = (1, 3)  # P_PID, P_PIDFD
 _SOL_SOCKET = 1
 _ATTACHING = (26, 50, 51, 52)  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF
 
@@ -60,6 +64,7 @@ class Row(NamedTuple):
 _REMOVES_DIRECTORY = (Condition(2, bits=_AT_REMOVEDIR),)
 _REMOVES_FILE = (Condition(2, bits=_AT_REMOVEDIR, absent=True),)
 _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
+_LOOKS_FOR_ONE = (Condition(0, bits=_NEGATIVE, absent=True), Condition(2, bits=_WNOHANG))
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
@@ -79,6 +84,9 @@ _CONTROL_ROWS = (
     Row("execveat", "exec", (DIRFD, PATH, ARGV, ENVP, EXEC_FLAGS)),
     Row("clone", GUARD, (CLONE_FLAGS,), result=False, only=(Condition(0, bits=CLONE_UNTRACED),)),
     Row("clone3", GUARD, (CLONE_STRUCT,), result=False),
+    Row("waitid", LOOK, (), result=False, only=(Condition(0, values=_ONE_CHILD), Condition(3, bits=_WNOHANG))),
+    Row("wait4", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
+    Row("waitpid", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
 )
 
 _FILE_ROWS = (
@@ -172,8 +180,8 @@ _ENDINGS = ("", WIDE, "_time64")
 
 
 def rows(interest: Interest) -> List[Row]:
-    """The rows that an interest needs, guards always."""
-    return [row for row in ROWS if row.event == GUARD or interest.wants(row.event)]
+    """The rows that an interest needs, and always those that are no events."""
+    return [row for row in ROWS if row.event in NO_EVENTS or interest.wants(row.event)]
 
 
 def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
@@ -194,4 +202,4 @@ def blocks(abis: Sequence[Abi], chosen: Sequence[Row]) -> List[Block]:
             for abi in abis]
 
 
-EVENTS = frozenset(row.event for row in ROWS) - {GUARD}
+EVENTS = frozenset(row.event for row in ROWS) - NO_EVENTS
