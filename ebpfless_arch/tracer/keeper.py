@@ -347,7 +347,9 @@ class Keeper:
 
     def _on_signal(self, received: signals.Received) -> None:
         if received.number == signal.SIGCHLD:
-            self._reap()
+            self._reap()  # also when a process has sent it: a child's own may have been merged with that one
+        if received.number == signal.SIGCHLD and received.code > 0:
+            pass
         elif not self._main:
             self._held.append(received)
         elif received.code > 0 or received.sender in (self._tracer, os.getpid()):
