@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
@@ -14,7 +14,7 @@ MODES = [["--output", "/dev/null"], ["--events", "--output", "/dev/null"], ["--d
 NAMES = ["seccomp", "events", "no-seccomp"]
 
 
-def check_same(command: List[str], options: List[str], **run_options: str) -> Result:
+def check_same(command: List[str], options: List[str], **run_options: Any) -> Result:
     """Runs a command native and traced; returns what both gave."""
     native = run(command, **run_options)
     assert (native.status, native.stderr) == (0, b"")

@@ -17,7 +17,7 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, results, syscalls
+from ebpfless_arch.tracer import decode, privileges, results, syscalls
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import GUARD, LOOK, Row
@@ -101,6 +101,8 @@ class Engine:
         self._tracees: Dict[int, Tracee] = {}
         self._threaded: Set[int] = set()
         self._foreign: Set[int] = set()
+        self._takes_privileges = privileges.are_taken_away(machine.features, filtered)
+        self._neutralised: Set[str] = set()
         self._main = 0
         self._launched = True
         self._halted = False
@@ -347,8 +349,11 @@ class Engine:
         finally:
             if tracee.pid == self._main:
                 self._launched = True
+        lost = privileges.taken_away(stop.tid, record[5]) if self._takes_privileges else ""
         stop.resume(self._request)
         self._emit(record)
+        if lost:
+            self._report_neutralised(record, lost)
 
     def _after_exec(self, tid: int, former: int) -> Tracee:
         """The thread that exec'ed has the leader's id now, and the other threads are gone (ptrace(2), "execve")."""
@@ -470,6 +475,14 @@ class Engine:
             self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
                         "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
                         % (call.number & 0xFFFFFFFF)))
+
+    def _report_neutralised(self, record: Record, lost: str) -> None:
+        """A program runs without what its file grants, for we are not privileged; told once for each file."""
+        text = "neutralised: %s of %s" % (lost, records.decoded(record[5]))
+        if text not in self._neutralised:
+            self._neutralised.add(text)
+            self._emit((records.BLIND, decode.now(), record[2], record[3],
+                        text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only"))
 
     def _disarm(self, stop: Stop, call: Call, row: Row) -> Optional[decode.Pending]:
         """Take CLONE_UNTRACED away, so that the child keeps its tracer: with the filter but without a tracer,
