@@ -60,6 +60,19 @@ def test_a_deadly_signal_to_ebpfless_ends_the_command_and_is_the_status() -> Non
         assert session.finish()[:3] == (-signal.SIGTERM, b"", b"")
 
 
+def test_a_signal_that_the_command_ignores_ends_nothing() -> None:
+    with Session(trace_command(["sh", "-c", "trap '' TERM HUP; echo started; read line; echo \"$line\"; exit 5"])) as session:
+        assert session.line() == "started"
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(session.pid, number)
+        assert session.stays_silent(0.1)
+        assert session.process.stdin is not None
+        session.process.stdin.write(b"alive\n")
+        session.process.stdin.flush()
+        assert session.line() == "alive"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
 def test_signals_within_the_tree_go_where_they_are_sent(compile_c: Compiler) -> None:
     with Session(trace_command([compile_c("signals.c")])) as session:
         command = ready_pid(session.line())
