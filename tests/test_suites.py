@@ -8,7 +8,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
 
@@ -96,21 +96,40 @@ def outcomes(report: Path) -> Dict[str, Tuple[Optional[str], List[str]]]:
             if case.get("name") not in FLAKY}
 
 
+class Suite:
+    """One of CPython's test modules with an interpreter and a directory for reports."""
+
+    def __init__(self, module: Module, python: str, folder: Path) -> None:
+        self.module = module
+        self.python = python
+        self.folder = folder
+
+    def command(self, report: str, chosen: Sequence[str]) -> List[str]:
+        """What runs the module, or some of its tests."""
+        # Our own PYTHONPATH is not for those tests.
+        start = ["env", "-u", "PYTHONPATH", self.python, "-m", "test", "-v", "--timeout", "120"]
+        patterns = [word for pattern in IGNORED for word in ("-i", pattern)]
+        patterns += [word for name in chosen for word in ("-m", name)]
+        return start + patterns + ["--junit-xml", str(self.folder / report), self.module.name]
+
+    def differences(self, together: bool, chosen: Sequence[str] = ()) -> Dict[str, Tuple[object, object]]:
+        """The tests whose outcomes differ, with the native and the traced one."""
+        native, traced = both(self.command("native", chosen), trace_command(self.command("traced", chosen), EVENTS),
+                              together, timeout=self.module.seconds)
+        assert (self.folder / "traced").exists(), traced.stdout[-9000:] + traced.stderr[-9000:]
+        expected, found = outcomes(self.folder / "native"), outcomes(self.folder / "traced")
+        assert len(expected) > (0 if chosen else 5)
+        return {name: (expected.get(name), found.get(name)) for name in sorted(set(expected) | set(found))
+                if expected.get(name) != found.get(name)}
+
+
 @pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
 def test_cpython(module: Module, python: str, tmp_path: Path) -> None:
-    def command(report: str) -> List[str]:
-        # Our own PYTHONPATH is not for those tests.
-        start = ["env", "-u", "PYTHONPATH", python, "-m", "test", "-v", "--timeout", "120"]
-        left_out = [word for pattern in IGNORED for word in ("-i", pattern)]
-        return start + left_out + ["--junit-xml", str(tmp_path / report), module.name]
-
-    native, traced = both(command("native"), trace_command(command("traced"), EVENTS), not module.apart,
-                          timeout=module.seconds)
-    assert (tmp_path / "traced").exists(), traced.stdout[-5000:] + traced.stderr[-5000:]
-    expected = outcomes(tmp_path / "native")
-    assert len(expected) > 5
-    assert outcomes(tmp_path / "traced") == expected, traced.stdout[-20000:]
-    assert traced.status == native.status
+    """Many of those tests measure times, and fail on a busy machine, with us and without: what differs gets a second
+    try by itself. What we broke would differ again."""
+    suite = Suite(module, python, tmp_path)
+    different = suite.differences(not module.apart)
+    assert not different or not suite.differences(False, sorted(different)), different
 
 
 # --- stress-ng ---------------------------------------------------------------------
