@@ -22,6 +22,7 @@ def unusual_state() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN + 5])
     resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -127,7 +127,9 @@ class Keeper:
         process.become_subreaper()
         orders = os.pipe()
         self._orders = orders[1]
-        start = launch.Start(self._inherited, list(self._mask), self._overseen)
+        # Where SIGCHLD is ignored, which a program inherits, nobody learns how a child ended.
+        ignores = signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_IGN
+        start = launch.Start(self._inherited, list(self._mask), ignores, self._overseen)
         self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, start), [self._orders])
         os.close(orders[0])
 

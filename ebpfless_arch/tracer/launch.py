@@ -58,11 +58,12 @@ class Left(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a tracer finds at its fork: descriptors and blocked signals that are the command's, and whether the keeper's
-    parent oversees the process group."""
+    """What a tracer finds at its fork: descriptors and blocked signals that are the command's, whether SIGCHLD is to be
+    ignored in it, and whether the keeper's parent oversees the process group."""
 
     inherited: List[int]
     mask: List[int]
+    ignores_children: bool
     overseen: bool
 
 
@@ -100,7 +101,7 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
     child = os.fork()
     if child == 0:
         os.close(go[1])
-        _become(plan, go[0], program, start.mask)
+        _become(plan, go[0], program, start)
     os.close(go[0])
     step_aside(start.inherited, start.overseen)
     try:
@@ -146,13 +147,15 @@ def _fail(writer: Writer, text: str) -> None:
 
 # --- the child ------------------------------------------------------------------
 
-def _become(plan: Plan, go: int, program: bytes, mask: Sequence[int]) -> None:
+def _become(plan: Plan, go: int, program: bytes, start: Start) -> None:
     """In the child: wait until it is seized, then turn into the command. Never returns."""
     status = FAILED
     try:
         if os.read(go, 1):
             _reset_signals()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if start.ignores_children:
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, start.mask)
             if program:
                 seccomp.install(program)
             process.change_identity(plan.uid, plan.gid)
