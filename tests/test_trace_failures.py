@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
@@ -20,9 +20,9 @@ OPENAT = "257"
 READER = 'echo $$; while read word; do while ! read line < "$0"; do :; done; echo "$word"; done; exit 7'
 
 
-def start(file: Path, output: Path) -> Session:
+def start(file: Path, output: Path, **options: Any) -> Session:
     file.write_text("content\n")
-    return Session(trace_command(["sh", "-c", READER, str(file)], event_options(str(output))))
+    return Session(trace_command(["sh", "-c", READER, str(file)], event_options(str(output))), **options)
 
 
 def ask(session: Session, word: str, answer: str = "") -> None:
@@ -67,6 +67,17 @@ def test_a_killed_tracer_is_replaced(tmp_path: Path, kills: int) -> None:
     assert len(gaps) == kills and all("traced again after" in gap for gap in gaps)
     assert len(opened(output, file)) == 1 + kills
     assert [event["exit"]["code"] for event in named(events, "exit")] == [7]
+
+
+def test_a_killed_tracer_is_replaced_where_ends_of_children_are_ignored(tmp_path: Path) -> None:
+    """A program inherits that from whoever starts it; then the kernel does not tell how a child has ended."""
+    file, output = tmp_path / "file", tmp_path / "events"
+    with start(file, output, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) as session:
+        shell = int(session.line())
+        ask(session, "before")
+        kill_tracer(shell)
+        ask(session, "after")
+        assert session.finish()[:3] == (7, b"", b"")
 
 
 def test_a_killed_tracer_s_children_are_taken_over_as_well(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import List
 import pytest
 
 from blackbox import Compiler, Event, environment, execs_of, file_path, named, opens_of, retval, run, run_traced
+from ebpfless_arch.abi import AMD64
 
 ENOENT = -2
 
@@ -50,6 +51,15 @@ def test_flags_and_mode_of_a_created_file(tmp_path: Path) -> None:
     assert wanted <= set(event["file"]["flags"]) <= wanted | {"O_CLOEXEC", "O_LARGEFILE"}
     assert event["syscall"]["open"]["mode"] == 0o4621
     assert event["syscall"]["open"]["path"] == str(path)
+
+
+def test_what_stands_in_the_place_of_a_mode_is_none_without_a_creation(tmp_path: Path) -> None:
+    """A program need not set the register of the mode when it creates nothing: anything may be in there."""
+    path = tmp_path / "file"
+    path.write_text("")
+    code = "import ctypes; ctypes.CDLL(None).syscall(%d, -100, os.fsencode(sys.argv[1]), 0, 321250128)"
+    (event,) = opens_of(run_python(code % AMD64.syscalls["openat"], path), path)
+    assert not event["syscall"]["open"].get("mode")
 
 
 def test_a_file_without_a_name(tmp_path: Path) -> None:

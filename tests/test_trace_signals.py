@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from blackbox import Compiler, Session, descendants, run, thread_states, trace_command, wait_until
+from blackbox import (Compiler, Session, descendants, run, status_field, thread_states, trace_command,
+                      wait_until)
 from terminal import Terminal
 
 SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
@@ -57,6 +58,19 @@ def test_a_deadly_signal_to_ebpfless_ends_the_command_and_is_the_status() -> Non
         assert session.line() == "started"
         os.kill(session.pid, signal.SIGTERM)
         assert session.finish()[:3] == (-signal.SIGTERM, b"", b"")
+
+
+def test_a_signal_that_the_command_ignores_ends_nothing() -> None:
+    with Session(trace_command(["sh", "-c", "trap '' TERM HUP; echo started; read line; echo \"$line\"; exit 5"])) as session:
+        assert session.line() == "started"
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(session.pid, number)
+        assert session.stays_silent(0.1)
+        assert session.process.stdin is not None
+        session.process.stdin.write(b"alive\n")
+        session.process.stdin.flush()
+        assert session.line() == "alive"
+        assert session.finish()[:3] == (5, b"", b"")
 
 
 def test_signals_within_the_tree_go_where_they_are_sent(compile_c: Compiler) -> None:
@@ -204,3 +218,29 @@ def stop_and_resume(terminal: Terminal, command: str) -> None:
 def foreground(terminal: Terminal) -> int:
     """The process group that has the terminal."""
     return os.tcgetpgrp(terminal.master)
+
+
+def test_keys_do_not_stop_what_nobody_could_continue(compile_c: Compiler) -> None:
+    """Ctrl-Z has no effect where no shell looks after the command, as in a container or below ssh."""
+    program = compile_c("signals.c")
+    for command in ([program], trace_command([program])):
+        with Terminal(command) as terminal:
+            pid = int(terminal.expect(r"ready (\d+)").group(1))
+            for _ in range(3):
+                terminal.type("\x1a\x03")
+                terminal.expect("got INT")
+            assert not is_stopped(pid)
+            os.kill(pid, signal.SIGUSR2)
+            assert terminal.finish() == 5
+
+
+def test_a_command_that_nobody_oversees_stays_so_with_another_tracer(compile_c: Compiler) -> None:
+    with Terminal(trace_command([compile_c("signals.c")])) as terminal:
+        pid = int(terminal.expect(r"ready (\d+)").group(1))
+        tracer = status_field(pid, "TracerPid")
+        os.kill(int(tracer), signal.SIGKILL)
+        wait_until(lambda: status_field(pid, "TracerPid") not in ("0", tracer), "another tracer takes over")
+        terminal.type("\x1a\x03")
+        terminal.expect("got INT")
+        os.kill(pid, signal.SIGUSR2)
+        assert terminal.finish() == 5

@@ -29,6 +29,27 @@ def ask_to_be_spared(score: int = -900) -> bool:
     return True
 
 
+def is_overseen() -> bool:
+    """Whether our parent looks after our process group as a shell does after its jobs: it is of the same session, and
+    not of the group. The keys that stop a job have no effect on a group of which no member has such a parent (POSIX,
+    "orphaned process group"). A parent outside of our process namespace cannot be asked, and is none."""
+    parent = os.getppid()
+    try:
+        return parent > 0 and os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
+    except OSError:
+        return False
+
+
+def leave_group(overseen: bool, group: int = 0) -> None:
+    """Leave our process group for another (0: one of our own), so that our children in it stay as overseen as they
+    were: a parent in the same session oversees them. Raises PermissionError for the leader of a session, and
+    without `overseen` of a group."""
+    if overseen:
+        os.setpgid(0, group)
+    else:
+        os.setsid()
+
+
 def set_name(name: bytes) -> None:
     """Name this thread as ps shows it, 15 bytes at most."""
     buffer = ctypes.create_string_buffer(name[:15])

@@ -17,11 +17,11 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, results, syscalls
+from ebpfless_arch.tracer import decode, privileges, results, syscalls
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import CARRIER, GUARD, Row
+from ebpfless_arch.tracer.syscalls import CARRIER, GUARD, LOOK, Row
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
@@ -105,6 +105,8 @@ class Engine:
         self._tracees: Dict[int, Tracee] = {}
         self._threaded: Set[int] = set()
         self._foreign: Set[int] = set()
+        self._takes_privileges = privileges.are_taken_away(machine.features, filtered)
+        self._neutralised: Set[str] = set()
         self._main = 0
         self._launched = True
         self._halted = False
@@ -297,12 +299,19 @@ class Engine:
                 tracee.carried = self._watch.begin(stop, row, call)
                 if tracee.carried is not None or row.packed < 0:
                     break  # the other rows of this call are about other sizes
+            elif row.event == LOOK:
+                self._take_ends()
             elif row.event == GUARD:
                 tracee.pending = self._disarm(stop, call, row)
             elif tracee.pending is None:
                 tracee.pending = decode.begin(stop, row, call)
         self._judge(stop, tracee, call)
         return tracee.pending is not None or tracee.carried is not None
+
+    def _take_ends(self) -> None:
+        """Somebody looks whether a child has ended, perhaps because its pidfd has told: a parent cannot find it before
+        we, its tracer, have (kernel/exit.c, wait_consider_task). What has come is dealt with after this stop."""
+        self._news += _pending_news()
 
     def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Have a call refused that some rule denies; the keeper, who decides, also reports it."""
@@ -360,8 +369,11 @@ class Engine:
         finally:
             if tracee.pid == self._main:
                 self._launched = True
+        lost = privileges.taken_away(stop.tid, record[5]) if self._takes_privileges else ""
         stop.resume(self._request)
         self._emit(record)
+        if lost:
+            self._report_neutralised(record, lost)
 
     def _after_exec(self, tid: int, former: int) -> Tracee:
         """The thread that exec'ed has the leader's id now, and the other threads are gone (ptrace(2), "execve")."""
@@ -486,6 +498,14 @@ class Engine:
             self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
                         "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
                         % (call.number & 0xFFFFFFFF)))
+
+    def _report_neutralised(self, record: Record, lost: str) -> None:
+        """A program runs without what its file grants, for we are not privileged; told once for each file."""
+        text = "neutralised: %s of %s" % (lost, records.decoded(record[5]))
+        if text not in self._neutralised:
+            self._neutralised.add(text)
+            self._emit((records.BLIND, decode.now(), record[2], record[3],
+                        text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only"))
 
     def _disarm(self, stop: Stop, call: Call, row: Row) -> Optional[decode.Pending]:
         """Take CLONE_UNTRACED away, so that the child keeps its tracer: with the filter but without a tracer,

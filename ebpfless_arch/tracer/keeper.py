@@ -67,6 +67,7 @@ class Keeper:
         _occupy_standard_streams()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._inherited = _open_descriptors()
+        self._overseen = process.is_overseen()
         self._signals = -1
         self._plan: Optional[Plan] = None
         self._receiver = Receiver()
@@ -126,8 +127,10 @@ class Keeper:
         process.become_subreaper()
         orders = os.pipe()
         self._orders = orders[1]
-        self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, self._inherited, list(self._mask)),
-                   [self._orders])
+        # Where SIGCHLD is ignored, which a program inherits, nobody learns how a child ended.
+        ignores = signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_IGN
+        start = launch.Start(self._inherited, list(self._mask), ignores, self._overseen)
+        self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, start), [self._orders])
         os.close(orders[0])
 
     def _fork(self, work: Callable[[pipe.Link], None], unwanted: Sequence[int]) -> None:
@@ -315,7 +318,7 @@ class Keeper:
         self._take_overs += 1
         plan, old = self._plan, self._reader.descriptor
         self._watchdog.forget()
-        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since)
+        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen)
         if plan is None or plan.deadly or self._take_overs > _TAKE_OVERS_AT_MOST \
                 or not left.family and not procfs.descendants(os.getpid()):
             self._tracer_status = 0
@@ -346,7 +349,9 @@ class Keeper:
 
     def _on_signal(self, received: signals.Received) -> None:
         if received.number == signal.SIGCHLD:
-            self._reap()
+            self._reap()  # also when a process has sent it: a child's own may have been merged with that one
+        if received.number == signal.SIGCHLD and received.code > 0:
+            pass
         elif not self._main:
             self._held.append(received)
         elif received.code > 0 or received.sender in (self._tracer, os.getpid()):
@@ -356,9 +361,9 @@ class Keeper:
 
     def _leave_group(self) -> None:
         """What is sent to the command's process group is for the command, and reaches it without us: from now on we
-        are in the tracer's group. A session's leader has to stay."""
+        are in the tracer's group, or in a session of our own. A session's leader has to stay."""
         try:
-            os.setpgid(0, os.getpgid(self._tracer))
+            process.leave_group(self._overseen, os.getpgid(self._tracer))
         except (PermissionError, ProcessLookupError):
             pass
 

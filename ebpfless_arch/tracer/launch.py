@@ -49,12 +49,23 @@ class Plan(NamedTuple):
 
 class Left(NamedTuple):
     """What a dead tracer leaves behind: the keeper with its descendants and the family of its tracees' processes, of
-    which `main` is the command. `since` is when that was noticed, in ns since the epoch."""
+    which `main` is the command. `since` is when that was noticed, in ns since the epoch; `overseen` as in Start."""
 
     keeper: int
     family: Sequence[int]
     main: int
     since: int
+    overseen: bool
+
+
+class Start(NamedTuple):
+    """What a tracer finds at its fork: descriptors and blocked signals that are the command's, whether SIGCHLD is to be
+    ignored in it, and whether the keeper's parent oversees the process group."""
+
+    inherited: List[int]
+    mask: List[int]
+    ignores_children: bool
+    overseen: bool
 
 
 def send_plan(descriptor: int, plan: Plan) -> None:
@@ -75,7 +86,7 @@ def _receive_plan(descriptor: int) -> Optional[Plan]:
     return Plan(*marshal.loads(data)) if data else None
 
 
-def run_tracer(abis: Sequence[Abi], orders: int, link: Link, inherited: List[int], mask: Sequence[int]) -> None:
+def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> None:
     """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
     found = features.probe(abis[0])
     plan = _receive_plan(orders)
@@ -91,9 +102,9 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, inherited: List[int
     child = os.fork()
     if child == 0:
         os.close(go[1])
-        _become(plan, go[0], program, mask)
+        _become(plan, go[0], program, start)
     os.close(go[0])
-    step_aside(inherited)
+    step_aside(start.inherited, start.overseen)
     try:
         engine.seize_command(child)
     except OSError as error:
@@ -116,9 +127,9 @@ def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends:
     return Engine(machine, plan.interest(), ends, filtered, plan.keeper, plan.deadly), program
 
 
-def step_aside(inherited: Sequence[int]) -> None:
+def step_aside(inherited: Sequence[int], overseen: bool) -> None:
     """Leave the terminal's process group and everybody's streams and descriptors: none of them are ours."""
-    os.setpgid(0, 0)
+    process.leave_group(overseen)
     process.set_name(NAME)
     process.ask_to_be_spared()
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -137,13 +148,15 @@ def _fail(writer: Writer, text: str) -> None:
 
 # --- the child ------------------------------------------------------------------
 
-def _become(plan: Plan, go: int, program: bytes, mask: Sequence[int]) -> None:
+def _become(plan: Plan, go: int, program: bytes, start: Start) -> None:
     """In the child: wait until it is seized, then turn into the command. Never returns."""
     status = FAILED
     try:
         if os.read(go, 1):
             _reset_signals()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if start.ignores_children:
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, start.mask)
             if program:
                 seccomp.install(program)
             process.change_identity(plan.uid, plan.gid)
@@ -225,7 +238,7 @@ def _complain(text: str) -> None:
 
 def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, left: Left) -> None:
     """A new tracer process: seize what a dead one left behind and trace on."""
-    step_aside([])
+    step_aside([], left.overseen)
     ends = open_ends(link)
     writer, main = ends.writer, left.main
     engine, _ = make_engine(abis, found, plan, ends)

@@ -293,7 +293,9 @@ def _link(tid: int, number: int) -> bytes:
 def _messages_in(stop: Stop, peer: Peer, number: int, data: bytes, outgoing: bool) -> List[Tuple[str, Values]]:
     """The events that a payload tells, with the ends of its way."""
     if peer.event == "dns":
-        parsed = dns.parse_stream(data) if peer.protocol == _TCP else [dns.parse(data)]
+        parsed: List[Optional[dns.Message]] = [dns.parse(data)]
+        if peer.protocol == _TCP:
+            parsed = list(dns.parse_stream(data))
         contents: List[Tuple[Any, ...]] = [tuple(message) for message in parsed
                                            if message is not None and message.answer != outgoing]
     else:

@@ -25,9 +25,11 @@ IMAGE, PARAMETERS = "module", "parameters"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
 FAMILY, TYPE, PROTOCOL, BACKLOG = "family", "type", "protocol", "backlog"
 
-# What a row is for, where it is not an event: a clone that would escape its tracer; a call whose payload, or whose new
-# descriptor, tells of the events that it `serves` (tracer/payload.py). The second kind of such a row says how.
-GUARD, CARRIER = "guard", "carrier"
+# What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended;
+# a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py). The second
+# kind of such a row says how.
+GUARD, LOOK, CARRIER = "guard", "look", "carrier"
+NO_EVENTS = frozenset([GUARD, LOOK])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
@@ -35,6 +37,9 @@ OPENED = "opened"
 CLONE_UNTRACED = 0x00800000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
+_WNOHANG = 1
+_NEGATIVE = 0x80000000
+_ONE_CHILD = (1, 3)  # P_PID, P_PIDFD
 _SOL_SOCKET = 1
 _ATTACHING = (26, 50, 51, 52)  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF
 
@@ -68,6 +73,7 @@ class Row(NamedTuple):
 _REMOVES_DIRECTORY = (Condition(2, bits=_AT_REMOVEDIR),)
 _REMOVES_FILE = (Condition(2, bits=_AT_REMOVEDIR, absent=True),)
 _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
+_LOOKS_FOR_ONE = (Condition(0, bits=_NEGATIVE, absent=True), Condition(2, bits=_WNOHANG))
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
@@ -92,6 +98,9 @@ _CONTROL_ROWS = (
     Row("execveat", "exec", (DIRFD, PATH, ARGV, ENVP, EXEC_FLAGS)),
     Row("clone", GUARD, (CLONE_FLAGS,), result=False, only=(Condition(0, bits=CLONE_UNTRACED),)),
     Row("clone3", GUARD, (CLONE_STRUCT,), result=False),
+    Row("waitid", LOOK, (), result=False, only=(Condition(0, values=_ONE_CHILD), Condition(3, bits=_WNOHANG))),
+    Row("wait4", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
+    Row("waitpid", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
 )
 
 _FILE_ROWS = (
@@ -235,8 +244,8 @@ _ENDINGS = ("", WIDE, "_time64")
 
 
 def rows(interest: Interest) -> List[Row]:
-    """The rows that an interest needs, guards always."""
-    return [row for row in ROWS if row.event == GUARD or interest.wants(row.event)
+    """The rows that an interest needs, and always those that are no events."""
+    return [row for row in ROWS if row.event in NO_EVENTS or interest.wants(row.event)
             or any(interest.wants(event) for event in row.serves)]
 
 
@@ -258,4 +267,4 @@ def blocks(abis: Sequence[Abi], chosen: Sequence[Row]) -> List[Block]:
             for abi in abis]
 
 
-EVENTS = frozenset(event for row in ROWS for event in row.serves or (row.event,)) - {GUARD} - ANSWERS
+EVENTS = frozenset(event for row in ROWS for event in row.serves or (row.event,)) - NO_EVENTS - ANSWERS
