@@ -120,7 +120,7 @@ END
 echo 'more=1' > more; chmod +x script; ./script; bash script; bash -c 'echo $BASHPID > /dev/null'"""),
     Program("tar", "tar gzip", r"""
 mkdir -p a/b/c; for i in 1 2 3 4 5 6 7; do echo $i > a/b/$i; done; ln -s b/1 a/l; ln a/b/1 a/h; chmod 4755 a/b/2
-touch -d 2001-02-01 a/b/* a/b a; tar cf a.tar a; tar czf a.tar.gz a; mkdir x y
+touch -h -d 2001-02-01 a/b/* a/l a/b a; tar cf a.tar a; tar czf a.tar.gz a; mkdir x y
 tar xpf a.tar -C x; tar xzf a.tar.gz -C y
 tar tf a.tar >/dev/null; tar --delete -f a.tar a/b/3; tar rf a.tar a/b/3; tar cf - a | tar xf - -C y
 tar --remove-files -cf b.tar a; tar xf missing.tar || true"""),
@@ -168,7 +168,7 @@ kill -INT $server; wait $server; cat <&9 >/dev/null""",
              Changing(r"(pg_internal\.init|xlogtemp)\.\d+$", r"\1.PID", "names by process numbers")), as_nobody=True),
     Program("rsync", "rsync", r"""
 mkdir -p a/b/c; for i in 1 2 3 4 5 6 7; do echo $i > a/b/$i; done; ln -s b/1 a/l; ln a/b/1 a/h; chmod 600 a/b/2
-touch -d 2001-02-01 a/b/* a/b a; rsync -aH a/ copy; echo changed > a/b/3; touch -d 2001-02-02 a/b/3; rm a/b/4
+touch -h -d 2001-02-01 a/b/* a/l a/b a; rsync -aH a/ copy; echo changed > a/b/3; touch -d 2001-02-02 a/b/3; rm a/b/4
 rsync -aH --delete a/ copy; rsync -a --inplace a/ copy; rsync -n -a a/ other; rsync -a missing/ other || true""",
             (Changing(r"\.(\w+)\.\w{6}$", r".\1.X", "names by mkstemp"),)),
     Program("openssl", "openssl", r"""
