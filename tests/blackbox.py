@@ -1,5 +1,6 @@
 """Runs `ebpfless trace` as a user would and collects what comes out of it."""
 
+import base64
 import json
 import os
 import select
@@ -80,11 +81,22 @@ def event_options(output: str) -> List[str]:
 
 
 def read_events(path: str) -> List[Event]:
-    """All lines of a JSON output, [] when there is no such file."""
+    """All lines of a JSON output, texts that are not UTF-8 with surrogate escapes; [] when there is no such file."""
     if not os.path.exists(path):
         return []
     with open(path, "rb") as lines:
-        return [json.loads(line.decode("utf-8")) for line in lines]
+        return [with_bytes(json.loads(line.decode("utf-8"))) for line in lines]
+
+
+def with_bytes(event: Event) -> Event:
+    """An event whose texts that are not UTF-8 have their bytes back, as surrogate escapes."""
+    for name, data in event["evt"]["variables"].pop("raw_bytes", {}).items():
+        part: Any = event
+        *leading, last = [int(word) if word.isdigit() else word for word in name.split(".")]
+        for word in leading:
+            part = part[word]
+        part[last] = base64.b64decode(data).decode("utf-8", "surrogateescape")
+    return event
 
 
 def rule(name: str, expression: str, **more: object) -> Dict[str, object]:

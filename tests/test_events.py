@@ -1,5 +1,6 @@
 """Floor 3: the model of processes, containers, users, and the forms that events are written in."""
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -197,16 +198,49 @@ def test_an_open_as_json(users: Users) -> None:
     model = Processes(users, shell(users))
     model.apply(exec_record(100, b"/usr/bin/sh"))
     form = form_of(model.apply(open_record(100, b"/tmp/\xff")))
+    raw = {"file.path": "L3RtcC//", "file.name": "/w==", "syscall.open.path": "L3RtcC//"}
     assert form["evt"] == {"name": "open", "category": "File Activity", "outcome": "Success",
-                           "variables": {"sequence": 17, "retval": 3}}
+                           "variables": {"sequence": 17, "retval": 3, "raw_bytes": raw}}
     assert form["date"] == "2001-09-09T01:46:40.000000Z"
-    assert form["file"]["path"].encode("utf-8", "surrogateescape") == b"/tmp/\xff"
+    assert form["file"]["path"] == "/tmp/\ufffd"
     assert form["file"]["flags"] == ["O_WRONLY", "O_CREAT"] and form["file"]["modification_time"].startswith("1970")
-    assert form["syscall"] == {"open": {"path": "/tmp/\udcff", "flags": 65, "mode": 0o600}}
+    assert form["syscall"] == {"open": {"path": "/tmp/\ufffd", "flags": 65, "mode": 0o600}}
     process = form["process"]
     assert (process["pid"], process["tid"], process["envs"]) == (100, 101, ["HOME", "SECRET"])
     assert process["credentials"]["cap_effective"] == ["CAP_SYS_ADMIN"]
     assert process["parent"]["comm"] == "bash" and len(process["ancestors"]) == 1
+
+
+@pytest.mark.parametrize("name", [
+    b"/tmp/\xc3\xa4 \xf0\x9f\x98\x80", b"/tmp/\\udc80", b"/tmp/\\ud83d\\ude00",
+    b'/tmp/a\n\t\x7f"\\\x1b[31m\r\x01\xe2\x80\xa8'])
+def test_odd_names_that_are_utf_8_stay_as_they_are(users: Users, name: bytes) -> None:
+    form = form_of(Processes(users).apply(open_record(100, name)))
+    assert form["file"]["path"].encode("utf-8") == name
+    assert form["evt"]["variables"] == {"sequence": 17, "retval": 3}
+
+
+@pytest.mark.parametrize("name", [
+    b"/\xff\xfe\x80", b"/\xed\xb2\x80", b"/\xed\xa0\xbd\xed\xb8\x80", b"/\xc3", b"/\xf0\x9f\x98\x80\xc0"])
+def test_whoever_reads_a_line_finds_unicode_and_every_byte(users: Users, name: bytes) -> None:
+    event = Processes(users).apply(exec_record(100, name, (b"x", b"a", b"arg\xff"), comm=b"\xf0\x9f\x98"))
+    form = form_of(event)
+    json.dumps(form, ensure_ascii=False).encode("utf-8")  # fails for half a surrogate pair
+    raw = {key: base64.b64decode(data) for key, data in form["evt"]["variables"]["raw_bytes"].items()}
+    assert raw == {"file.path": name, "file.name": name[1:], "syscall.exec.path": name,
+                   "process.executable.path": name, "process.executable.name": name[1:],
+                   "process.comm": b"\xf0\x9f\x98", "process.args.1": b"arg\xff"}
+    assert form["process"]["args"] == ["a", "arg\ufffd"]
+
+
+def test_a_policy_may_say_what_it_likes(users: Users) -> None:
+    event = Processes(users).apply(open_record(100, b"/tmp/x"))
+    line = json_form.event_text(event, "a \ud800 b", {"rule_id": "\udc80\ud900"}, 1, ["x\udfff"],
+                                {"\ud812": "\udcff"})
+    form = json.loads(line)
+    json.dumps(form, ensure_ascii=False).encode("utf-8")
+    assert (form["title"], form["agent"]["rule_id"], form["tags"]) == ("a \ufffd b", "\ufffd\ufffd", ["x\ufffd"])
+    assert form["evt"]["variables"]["\ufffd"] == "\ufffd"
 
 
 def test_values_of_variables_are_never_told(users: Users) -> None:

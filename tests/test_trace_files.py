@@ -183,3 +183,40 @@ def test_a_program_found_by_path_gives_one_event(tmp_path: Path) -> None:
     result = run_traced(["unique-name"], env=environment(PATH=search))
     (event,) = [event for event in named(result.events, "exec") if event["process"]["argv0"] == "unique-name"]
     assert (event["syscall"]["exec"]["path"], retval(event)) == (str(program), 0)
+
+
+PIPES_BY_NAME = """
+import os, threading
+end, other = os.pipe()
+os.write(other, b"x")
+name = "/dev/fd/%d" % end
+print(os.getpid(), end)
+open(name, "rb", 0)
+try: os.open(name, os.O_DIRECTORY)
+except OSError: pass
+def act():
+    for missing in ("/proc/self/missing", "/proc/thread-self/missing"):
+        try: open(missing)
+        except OSError: pass
+    print(threading.get_native_id() if hasattr(threading, "get_native_id") else 0)
+thread = threading.Thread(target=act); thread.start(); thread.join()
+"""
+
+
+def test_a_pipe_opened_by_its_descriptor_s_name_has_that_name() -> None:
+    result = run_traced([sys.executable, "-c", PIPES_BY_NAME])
+    pid, end = map(int, result.stdout.split()[:2])
+    opens = [event for event in named(result.events, "open") if event["syscall"]["open"]["path"].startswith("/dev/fd/")]
+    path = "/proc/%d/fd/%d" % (pid, end)
+    assert [(retval(event) >= 0, file_path(event), event["file"]["name"]) for event in opens] == [
+        (True, path, str(end)), (False, path, str(end))]
+
+
+def test_proc_self_is_the_process_and_not_the_thread() -> None:
+    result = run_traced([sys.executable, "-c", PIPES_BY_NAME])
+    words = result.stdout.split()
+    missing = [event for event in named(result.events, "open") if file_path(event).endswith("/missing")]
+    thread = missing[0]["process"]["tid"]
+    assert thread != int(words[0]) and int(words[2]) in (0, thread)
+    assert list(map(file_path, missing)) == ["/proc/%s/missing" % words[0].decode(),
+                                             "/proc/%s/task/%d/missing" % (words[0].decode(), thread)]

@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Optional
 
 from ebpfless_arch.events import flags, json_calls, json_network
 from ebpfless_arch.events.calls import IdentityEvent
+from ebpfless_arch.events.json_bytes import well_formed
 from ebpfless_arch.events.json_parts import Json, error_name, file_json, lineage_json, outcome, timestamp
 from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent
 
@@ -21,6 +22,7 @@ CATEGORIES.update(json_calls.CATEGORIES)
 CATEGORIES.update(json_network.CATEGORIES)
 _WITHOUT_RESULT = ("fork", "exit", "blind_spot")
 CAUSES = ("EXITED", "CORE_DUMPED", "SIGNALED")
+
 
 def lineage_text(event: Event) -> str:
     """The process of an event as JSON text; `tid` is the thread that acted. Written once a record: a program
@@ -78,7 +80,7 @@ def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optio
     form["evt"]["variables"] = dict(variables or {}, **form["evt"]["variables"])
     if tags is not None:
         form["tags"] = tags
-    return '%s,"process":%s}' % (json.dumps(form, separators=(",", ":"))[:-1], lineage_text(event))
+    return well_formed('%s,"process":%s}' % (json.dumps(form, separators=(",", ":"))[:-1], lineage_text(event)))
 
 
 def _event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:

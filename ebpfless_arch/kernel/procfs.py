@@ -352,10 +352,18 @@ class View:
         if parts[0] == b"proc" and len(parts) == 2:
             # These two speak of whoever reads them.
             if parts[1] == b"self":
-                return b"%d" % self.tid
+                return b"%d" % self._leader()
             if parts[1] == b"thread-self":
-                return b"%d/task/%d" % (self.tid, self.tid)
+                return b"%d/task/%d" % (self._leader(), self.tid)
         try:
-            return os.readlink(b"/".join(parts), dir_fd=self._root)
+            target = os.readlink(b"/".join(parts), dir_fd=self._root)
         except OSError as error:
             return None if error.errno == errno.EINVAL else b"?"
+        # A link to what has no path, such as "pipe:[17]": its text leads nowhere, but it can be opened.
+        return None if len(parts) > 3 and parts[0] == b"proc" and not target.startswith(b"/") else target
+
+    def _leader(self) -> int:
+        try:
+            return group_leader(self.tid)[0]
+        except (OSError, KeyError, ValueError):
+            return self.tid

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import LineFile, Output
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.events.text_form import clock, headline, lineage
+from ebpfless_arch.events.text_form import clock, headline, lineage, printable
 from ebpfless_arch.rules.policy import Rule
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36"}
@@ -23,7 +23,7 @@ class Text(Output):
         parts = [clock(event.time), "%-8s" % event.type.upper() if rule is None else self._mark(rule)]
         parts.append(headline(event))
         user = event.process.user or str(event.process.credentials.uid)
-        parts.append("user=" + user)
+        parts.append("user=" + printable(user))
         if rule is not None:
             parts += [tag for tag in rule.product_tags if tag.startswith(_ATTACK_TAGS)]
         parts += ["%s %s: %s" % (each["type"], each.get("signal") or each.get("error"), each["status"])
