@@ -4,7 +4,7 @@ import errno
 from typing import Any, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 # Events that a process model cannot do without; they come with every interest.
-ALWAYS = frozenset(["exec", "fork", "exit"])
+ALWAYS = frozenset(["exec", "fork", "exit", "setuid", "setgid", "capset"])
 
 _REFUSED = frozenset([-errno.EACCES, -errno.EPERM])
 # Of these events rules see more failures than the refused ones.

@@ -17,7 +17,7 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, results, syscalls
+from ebpfless_arch.tracer import decode, mounts, results, syscalls
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import GUARD, Row
@@ -300,6 +300,8 @@ class Engine:
         pending = tracee.pending
         if pending is None or pending.row.event not in self._interest.denied or not self._counts(stop.pid):
             return
+        if pending.row.remembered:
+            return
         assert pending.call.abi is not None
         record = results.finish(stop, pending, -errno.EPERM)
         if not self._interest.may_deny(pending.row.event, records.path_of(record)):
@@ -322,6 +324,9 @@ class Engine:
             decode.restore_clone(stop, pending)
             return None
         if result in _RESTARTS:
+            return None
+        if pending.row.remembered:
+            mounts.remember(stop, pending.values, result)
             return None
         retval = results.outcome(stop, pending, result)
         if not self._interest.failures and not interest.counts(pending.row.event, retval):

@@ -21,6 +21,8 @@ OPTION, NAME, TEXT_OPTION, REQUEST = "option", "name", "name:option", "request"
 ADDRESS, LENGTH, PROTECTION, OFFSET, PAGES = "address", "length", "protection", "offset", "offset:pages"
 COMMAND, BPF = "command", "bpf"
 IMAGE, PARAMETERS = "module", "parameters"
+DEVICE, TYPE, OPERATION, VECTOR, OUTPUT, TARGET_FD = "device", "type", "operation", "length:vector", "output", "target_fd"
+KEY_TYPE, DESCRIPTION, PERF = "type:text", "description", "perf"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
 
 # What a row is for, where it is not an event: a clone that would escape its tracer.
@@ -29,6 +31,9 @@ GUARD = "guard"
 CLONE_UNTRACED = 0x00800000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
+_OPEN_TREE_CLONE = 1
+_FSCONFIG_SET_STRING = 1
+_PR_SET_NAME = 15
 _SOL_SOCKET = 1
 _ATTACHING = (26, 50, 51, 52)  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF
 
@@ -40,6 +45,8 @@ class Row(NamedTuple):
     follow: whether the last component of its path is followed when it is a symlink.
     packed: the argument that points to an array of the real ones, which `kinds` and `also` are about, -1 for none.
     pointer_size: the ABIs that have this call in this form, by the size of their pointers; 0 for all.
+    remembered: it makes no event itself; what it does is remembered for a later one.
+    always: it is of interest to the model of processes, whatever the rules are.
     """
 
     call: str
@@ -51,6 +58,8 @@ class Row(NamedTuple):
     packed: int = -1
     also: Tuple[Condition, ...] = ()
     pointer_size: int = 0
+    remembered: bool = False
+    always: bool = False
 
     def wants(self, arguments: Sequence[int]) -> bool:
         """Whether a call with these arguments is of interest, as far as a filter can tell."""
@@ -60,6 +69,9 @@ class Row(NamedTuple):
 _REMOVES_DIRECTORY = (Condition(2, bits=_AT_REMOVEDIR),)
 _REMOVES_FILE = (Condition(2, bits=_AT_REMOVEDIR, absent=True),)
 _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
+_CLONES_MOUNT = (Condition(2, bits=_OPEN_TREE_CLONE),)
+_SETS_TEXT = (Condition(1, values=(_FSCONFIG_SET_STRING,)),)
+_NAMES_ITSELF = (Condition(0, values=(_PR_SET_NAME,)),)
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
@@ -75,6 +87,9 @@ _CONTROL_ROWS = (
     Row("open", "open", (PATH, FLAGS, MODE)),
     Row("openat2", "open", (DIRFD, PATH, HOW, OTHER)),
     Row("creat", "open", (PATH, MODE)),
+    Row("truncate", "open", (PATH,)),
+    Row("truncate64", "open", (PATH,)),
+    Row("open_by_handle_at", "open", (OTHER, OTHER, FLAGS)),
     Row("execve", "exec", (PATH, ARGV, ENVP)),
     Row("execveat", "exec", (DIRFD, PATH, ARGV, ENVP, EXEC_FLAGS)),
     Row("clone", GUARD, (CLONE_FLAGS,), result=False, only=(Condition(0, bits=CLONE_UNTRACED),)),
@@ -110,6 +125,13 @@ _FILE_ROWS = (
     Row("chdir", "chdir", (PATH,)),
     Row("fchdir", "chdir", (FD,)),
     Row("mount", "mount", (SOURCE, PATH, FS_TYPE, FLAGS)),
+    Row("fsopen", "mount", (FS_TYPE,), remembered=True),
+    Row("fsconfig", "mount", (FD, OTHER, NAME, SOURCE), only=_SETS_TEXT, remembered=True),
+    Row("fsmount", "mount", (FD,)),
+    Row("open_tree", "mount", (DIRFD, SOURCE, FLAGS), only=_CLONES_MOUNT),
+    Row("open_tree_attr", "mount", (DIRFD, SOURCE, FLAGS), only=_CLONES_MOUNT),
+    Row("move_mount", "mount", (DIRFD, SOURCE, NEW_DIRFD, PATH, FLAGS)),
+    Row("splice", "splice", (FD, OTHER, OUTPUT, OTHER, OTHER, FLAGS)),
     Row("setxattr", "setxattr", (PATH, ATTRIBUTE)),
     Row("lsetxattr", "setxattr", (PATH, ATTRIBUTE), follow=False),
     Row("fsetxattr", "setxattr", (FD, ATTRIBUTE)),
@@ -132,6 +154,7 @@ _PROCESS_ROWS = (
     Row("capset", "capset", (OTHER, CAPABILITIES)),
     Row("setrlimit", "setrlimit", (RESOURCE, LIMIT)),
     Row("prlimit64", "setrlimit", (PID, RESOURCE, LIMIT64), only=(Condition(2),)),
+    Row("prctl", "prctl", (OPTION, TEXT_OPTION), only=_NAMES_ITSELF, always=True),
     Row("prctl", "prctl", (OPTION, TEXT_OPTION)),
     Row("ptrace", "ptrace", (REQUEST, THREAD, ADDRESS)),
     Row("kill", "signal", (PID, SIGNAL)),
@@ -164,7 +187,30 @@ _NETWORK_ROWS = (
     _socketcall(14, "setsockopt", (FD, LEVEL, OPTION, BPF_FILTER), also=_ATTACHES),
 )
 
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS
+# Their events are not in SECL: events/own_calls.py tells what they are.
+_OWN_ROWS = (
+    Row("name_to_handle_at", "name_to_handle_at", (DIRFD, PATH, OTHER, OTHER, FLAGS), follow=False),
+    Row("memfd_create", "memfd_create", (NAME, FLAGS)),
+    Row("mknod", "mknod", (PATH, MODE, DEVICE), follow=False),
+    Row("mknodat", "mknod", (DIRFD, PATH, MODE, DEVICE), follow=False),
+    Row("chroot", "chroot", (PATH,)),
+    Row("umount", "umount", (PATH,)),
+    Row("umount2", "umount", (PATH, FLAGS)),
+    Row("pivot_root", "pivot_root", (PATH, NEW_PATH)),
+    Row("process_vm_readv", "process_vm_readv", (THREAD, VECTOR)),
+    Row("process_vm_writev", "process_vm_writev", (THREAD, VECTOR)),
+    Row("pidfd_getfd", "pidfd_getfd", (PIDFD, TARGET_FD)),
+    Row("unshare", "unshare", (FLAGS,)),
+    Row("setns", "setns", (FD, TYPE)),
+    Row("seccomp", "seccomp", (OPERATION, FLAGS)),
+    Row("keyctl", "keyctl", (OPERATION,)),
+    Row("add_key", "add_key", (KEY_TYPE, DESCRIPTION)),
+    Row("request_key", "request_key", (KEY_TYPE, DESCRIPTION)),
+    Row("perf_event_open", "perf_event_open", (PERF, THREAD)),
+    Row("userfaultfd", "userfaultfd", (FLAGS,)),
+)
+
+ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -173,7 +219,7 @@ _ENDINGS = ("", WIDE, "_time64")
 
 def rows(interest: Interest) -> List[Row]:
     """The rows that an interest needs, guards always."""
-    return [row for row in ROWS if row.event == GUARD or interest.wants(row.event)]
+    return [row for row in ROWS if row.event == GUARD or row.always or interest.wants(row.event)]
 
 
 def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
