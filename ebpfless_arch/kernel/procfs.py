@@ -276,10 +276,11 @@ class View:
     root; so the walk is done here, one component at a time.
     """
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, root: bytes = b"") -> None:
+        """`root` is the directory to begin at, if it is not the process's root."""
         self.tid = tid
         try:
-            self._root = os.open(_path(tid, "root"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = os.open(root or _path(tid, "root"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise _gone(error)
 

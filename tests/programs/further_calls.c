@@ -117,8 +117,10 @@ static void do_umount(void) { in_child(unmount); }
 
 static void change_root(void) {
     CALL(chroot, "none"), CALL(chroot, "r-link");
-    if (chdir("/") || setuid(NOBODY)) perror("chdir");
-    CALL(chroot, "inner");
+    if (chdir("/")) perror("chdir");
+    CALL(chroot, "inner"), CALL(chroot, ".."); /* the way out */
+    if (setuid(NOBODY)) perror("setuid");
+    CALL(chroot, ".");
 }
 static void do_chroot(void) {
     folder("r1"), folder("r1/inner");
