@@ -353,16 +353,12 @@ EVENT_TYPES = frozenset(event.name for event in _EVENTS + _OWN_EVENTS)
 
 
 def _expand(event: _Event) -> Iterator[Field]:
-    for field in _all_fields(event):
-        yield field._replace(flags=field.flags | {"ours"}) if event.ours else field
-
-
-def _all_fields(event: _Event) -> Iterator[Field]:
     prefix = event.name + "." if event.name else ""
     late = frozenset(event.late.split()) | {"retval"}
+    ours = frozenset(["ours"] if event.ours else [])
     for field in _fields(event):
         is_late = event.name and _is_late(field.name[len(prefix):], late)
-        yield field._replace(flags=field.flags | {"late"}) if is_late else field
+        yield field._replace(flags=field.flags | ours | ({"late"} if is_late else frozenset()))
 
 
 def _is_late(name: str, late: FrozenSet[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("=Qq")
+_MFD_CLOEXEC = 1
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
 
@@ -24,7 +25,7 @@ class Held(NamedTuple):
 
 
 class Pulse:
-    """Written at every stop, so both ways are short. `descriptor` survives an exec, -1 where there is none (before
+    """Written at every stop, so both ways are short. `descriptor` is closed by an exec, -1 where there is none (before
     3.17, and C libraries that lack the call)."""
 
     def __init__(self, descriptor: int = -1) -> None:
@@ -48,4 +49,4 @@ class Pulse:
 
 
 def _make_file() -> int:
-    return int(_memfd_create(b"ebpfless-pulse", 0)) if _memfd_create is not None else -1
+    return int(_memfd_create(b"ebpfless-pulse", _MFD_CLOEXEC)) if _memfd_create is not None else -1
