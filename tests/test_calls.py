@@ -99,6 +99,24 @@ def test_there_is_a_sample_of_every_event() -> None:
     'setxattr.file.destination.name == "security.capability" && setxattr.file.destination.namespace == "security"',
     'removexattr.file.destination.name == "user.x.y" && removexattr.file.destination.namespace == "user"',
     'bpf.cmd == BPF_PROG_LOAD && bpf.prog.type == BPF_PROG_TYPE_KPROBE && bpf.prog.name == "prog"',
+    'splice.file.path == "/tmp/old.txt" && splice.retval == 0',
+    'name_to_handle_at.file.name == "old.txt" && name_to_handle_at.flags & AT_EMPTY_PATH > 0',
+    'memfd_create.name == "jit" && memfd_create.flags == MFD_CLOEXEC|MFD_ALLOW_SEALING && memfd_create.retval == 0',
+    'mknod.file.path == "/tmp/old.txt" && mknod.type == S_IFBLK && mknod.mode & S_IRUSR > 0',
+    'mknod.device.major == 8 && mknod.device.minor == 1 && mknod.file.inode == 17',
+    'chroot.file.path == "/tmp/old.txt"', 'umount.file.path == "/tmp/old.txt" && umount.flags == MNT_DETACH',
+    'pivot_root.file.path == "/tmp/old.txt" && pivot_root.put_old.path == "/tmp/new.txt"',
+    'process_vm_readv.target.pid == 101 && process_vm_readv.length == 4099',
+    'process_vm_writev.target.pid == 101 && process_vm_writev.target.ancestors.file.name == "sh"',
+    'process_vm_writev.target.parent.pid == 100 && process_vm_writev.target.ancestors[A].comm == "sh"',
+    'pidfd_getfd.target.pid == 101 && pidfd_getfd.fd == 7 && pidfd_getfd.file.path == "/tmp/old.txt"',
+    'unshare.flags == CLONE_NEWNS|CLONE_NEWUSER', 'setns.type == CLONE_NEWNS && setns.file.name == "mnt:[4026531841]"',
+    'setns.file.path == "" && setns.pid == 0',
+    'seccomp.operation == SECCOMP_SET_MODE_FILTER && seccomp.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER > 0',
+    'keyctl.operation == KEYCTL_READ', 'add_key.type == "user" && add_key.description == "secret"',
+    'request_key.type == "logon" && request_key.description == "other"',
+    'perf_event_open.type == PERF_TYPE_BREAKPOINT && perf_event_open.config == 17 && perf_event_open.pid == 101',
+    'perf_event_open.target.comm == "sh"', 'userfaultfd.flags & UFFD_USER_MODE_ONLY > 0 && process.pid == 100',
     'BPF_PROBE_WRITE_USER in bpf.prog.helpers && bpf.map.name == "" && bpf.prog.attach_type == BPF_CGROUP_INET_INGRESS',
 ])
 def test_fields(users: Users, expression: str) -> None:
@@ -130,6 +148,21 @@ def test_every_event_has_its_forms(users: Users, kind: str) -> None:
     ("load_module", "loaded the kernel module snd_x from /lib/modules/snd-x.ko.xz"),
     ("connect", "connected to 8.8.4.4:443 (TCP)"), ("accept", "accepted a connection from 8.8.4.4:55555 on port 80"),
     ("setsockopt", "attached a filter to a socket of AF_PACKET (SO_ATTACH_FILTER)"),
+    ("splice", "spliced /tmp/old.txt"), ("name_to_handle_at", "took a handle of /tmp/old.txt"),
+    ("memfd_create", "made the memory file jit (MFD_CLOEXEC | MFD_ALLOW_SEALING)"),
+    ("mknod", "made /tmp/old.txt as S_IFBLK of device 8:1"), ("chroot", "made /tmp/old.txt its root directory"),
+    ("umount", "unmounted /tmp/old.txt (MNT_DETACH)"),
+    ("pivot_root", "made /tmp/old.txt the root, the old one is at /tmp/new.txt"),
+    ("process_vm_readv", "read 4099 bytes of the memory of sh[101]"),
+    ("process_vm_writev", "wrote 31 bytes into the memory of sh[101]"),
+    ("pidfd_getfd", "took the descriptor 7 of sh[101]: /tmp/old.txt"),
+    ("unshare", "left what it shared: CLONE_NEWNS | CLONE_NEWUSER"),
+    ("setns", "entered a namespace: CLONE_NEWNS of mnt:[4026531841]"),
+    ("seccomp", "called seccomp with SECCOMP_SET_MODE_FILTER (SECCOMP_FILTER_FLAG_NEW_LISTENER)"),
+    ("keyctl", "called keyctl with KEYCTL_READ"), ("add_key", "added the key secret of type user"),
+    ("request_key", "asked for the key other of type logon"),
+    ("perf_event_open", "opened a performance event (PERF_TYPE_BREAKPOINT, 17) of process 101"),
+    ("userfaultfd", "made a descriptor for page faults (UFFD_USER_MODE_ONLY | O_CLOEXEC)"),
     ("setxattr", "set the attribute security.capability of /tmp/old.txt"),
 ])
 def test_words(users: Users, kind: str, words: str) -> None:
@@ -140,7 +173,9 @@ def test_nobody_forges_a_line_by_a_name(users: Users) -> None:
     evil = b"x\nHIGH y\x1b[0m"
     for kind, changes in (("prctl", {"name": (evil, False)}), ("unload_module", {"name": evil}),
                           ("setxattr", {"attribute": evil}), ("mount", {"source_path": evil, "mount": None}),
-                          ("connect", {"path": b"@" + evil, "ip": b"", "family": 1}), ("bpf", {"bpf": (2, 0, evil, ())})):
+                          ("connect", {"path": b"@" + evil, "ip": b"", "family": 1}), ("bpf", {"bpf": (2, 0, evil, ())}),
+                          ("memfd_create", {"name": evil}), ("add_key", {"description": evil}),
+                          ("pivot_root", {"destination": (b"/" + evil, None, "")})):
         assert text_form.headline(event_of(users, kind, **changes)).isprintable()
 
 
@@ -166,6 +201,33 @@ def test_what_was_written_of_a_child_is_written_anew(users: Users) -> None:
     assert form_of(chdir)["process"]["parent"]["uid"] == 0
     made.apply(call_record("setuid", FULL["setuid"]))
     assert form_of(made.apply(call_record("chdir", FULL["chdir"], pid=101)))["process"]["parent"]["uid"] == 1000
+
+
+def test_a_new_name_holds_from_the_next_record_on_if_the_first_thread_got_it(users: Users) -> None:
+    made = model(users)
+    named = (records.CALL, 10 ** 18, 100, 100, 0, "prctl", {"option": 15, "name": (b"new", False)})
+    event = made.apply(named)
+    assert event.process.comm == "sh"
+    child = made.apply((records.FORK, 10 ** 18, 102, 102, 100)).process
+    assert (event.process.comm, child.comm) == ("new", "new")
+    assert text_form.headline(made.apply(call_record("chdir", FULL["chdir"]))).startswith("new[100] ")
+    assert form_of(made.apply(call_record("chdir", FULL["chdir"], pid=101)))["process"]["parent"]["comm"] == "new"
+    for tid, option, result in ((101, 15, 0), (100, 16, 0), (100, 15, -1)):
+        made.apply(named[:3] + (tid, result, "prctl", {"option": option, "name": (b"other", False)}))
+        assert made.apply(call_record("chdir", FULL["chdir"])).process.comm == "new"
+
+
+def test_what_the_schema_has_no_place_for_is_in_the_variables(users: Users) -> None:
+    def variables(kind: str) -> Dict[str, Any]:
+        found = form_of(event_of(users, kind))["evt"]["variables"]
+        return {name: value for name, value in found.items() if name not in ("sequence", "retval")}
+
+    assert variables("process_vm_writev") == {
+        "target_pid": 101, "target_comm": "sh", "target_executable": "/usr/bin/sh", "length": 31}
+    assert variables("mknod") == {"mode": 0o60600, "type": "S_IFBLK", "device_major": 8, "device_minor": 1}
+    assert variables("pivot_root") == {"put_old": "/tmp/new.txt"}
+    assert variables("unshare") == {"flags": "CLONE_NEWNS | CLONE_NEWUSER"}
+    assert form_of(event_of(users, "mknod"))["file"]["path"] == "/tmp/old.txt"
 
 
 @pytest.mark.parametrize("changes", [{"identity": None, "process_identity": None}, {"process_identity": None}])

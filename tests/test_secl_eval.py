@@ -9,7 +9,9 @@ import pytest
 
 from call_samples import FULL, bare, call_record
 from ebpfless_arch.events import records
+from ebpfless_arch.events.constants import OWN_CONSTANTS
 from ebpfless_arch.events.model import EXITED, SIGNALED, Event, ExecEvent, ExitEvent, File, OpenEvent, Process
+from ebpfless_arch.events.own_calls import OWN_CALLS
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.cases import Facts, facts_table
@@ -344,12 +346,13 @@ def test_every_published_field_has_its_name_type_and_event() -> None:
     ours = EVENT_TYPES - {row["event"] for row in published.values()}
     assert EVENT_TYPES - ours == {row["event"] for row in published.values()} - set(common)
     assert all("ours" in field.flags for field in TABLE.fields.values() if field.event in ours)
+    assert set(OWN_CALLS) <= ours
 
 
 @needs_reference
 def test_every_published_constant_has_its_value() -> None:
     with open(os.path.join(_REFERENCE, "constants.json"), encoding="utf-8") as file:
-        assert json.load(file) == CONSTANTS
+        assert json.load(file) == {name: value for name, value in CONSTANTS.items() if name not in OWN_CONSTANTS}
 
 
 def test_every_old_spelling_leads_to_a_field_but_one() -> None:

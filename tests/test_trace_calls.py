@@ -3,107 +3,20 @@
 tests/programs/calls.c does them, each part after an open that marks it, and prints their results.
 """
 
-import copy
 import os
-import platform
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from blackbox import (Compiler, Event, Result, file_path, is_detection, named, retval, rule, run_traced,
-                      write_policy)
-
-NO_PID = 0x3FFFFFFF
-NOBODY = 65534
-ENOENT, EPERM, EBADF, EFAULT, EEXIST, EINVAL, ESRCH, ENODATA = -2, -1, -9, -14, -17, -22, -3, -61
-ECONNREFUSED, EADDRINUSE, ENOMEM = -111, -98, -12
-ALWAYS_THERE = frozenset(["agent", "title", "date", "evt", "process", "container", "syscall"])
-
-WIDTHS = [pytest.param([], id="64-bit"), pytest.param(["-m32", "-static"], id="32-bit", marks=pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the ABIs of amd64"))]
-
-
-class Part(NamedTuple):
-    """What one part of the program did: (call, result) as it printed them, and the events that came of it."""
-
-    results: List[Tuple[str, int]]
-    events: List[Event]
-
-
-class Doing:
-    """A traced run of some parts of calls.c in a directory of its own."""
-
-    def __init__(self, program: str, names: Sequence[str], folder: Path, options: Sequence[str] = ()) -> None:
-        self.folder = folder
-        result = run_traced([program] + list(names), options, cwd=str(folder))
-        assert (result.status, result.stderr) == (0, b"")
-        self.parts = {name: Part([], []) for name in names}
-        self._take_results(result)
-        self._take_events(result)
-
-    def _take_results(self, result: Result) -> None:
-        for line in result.stdout.decode().splitlines():
-            word, value = line.split()
-            if word == "-":
-                current = self.parts[value]
-            else:
-                current.results.append((word, int(value)))
-
-    def _take_events(self, result: Result) -> None:
-        current: List[Event] = []
-        for event in result.events:
-            name = event["evt"]["name"]
-            if name == "open" and os.path.dirname(file_path(event)) == str(self.folder / "mark"):
-                current = self.parts[os.path.basename(file_path(event))].events
-            current.append(event)
-
-    def told(self, part: str, *types: str) -> List[Dict[str, Any]]:
-        """The events of a part, simplified: paths relative to the directory."""
-        return [self.simplify(event) for event in self.parts[part].events
-                if event["evt"]["name"] in types and not is_detection(event)]
-
-    def results(self, part: str) -> List[int]:
-        """What the program saw."""
-        return [result for _, result in self.parts[part].results]
-
-    def simplify(self, event: Event) -> Dict[str, Any]:
-        """An event without what all have, and without what differs from run to run."""
-        event = copy.deepcopy(event)
-        name = event["evt"]["name"]
-        told: Dict[str, Any] = {"type": name, "retval": retval(event)}
-        told.update((key, value) for key, value in event.items() if key not in ALWAYS_THERE and key != "file")
-        for target in told.get("signal", {}), told.get("ptrace", {}):
-            target.update((key, target[key]["pid"]) for key in ("target", "tracee") if key in target)
-        told.update((key, value) for key, value in event["evt"]["variables"].items()
-                    if key not in ("retval", "sequence"))
-        told.update(event.get("syscall", {}).get(name, {}))
-        file = event.get("file")
-        if file is not None:
-            told["file"] = self.place(file)
-            if "mode" in file:
-                told["rights"] = file["mode"] & 0o7777
-            if "destination" in file:
-                destination = file["destination"]
-                told["destination"] = self.place(destination) if "path" in destination else destination
-            told.update((key, file[key]) for key in ("attribute_name", "attribute_namespace") if key in file)
-        return told
-
-    def place(self, file: Dict[str, Any]) -> str:
-        """A file's path below the directory; with the name of the error, if there is one."""
-        path = file["path"]
-        inside = os.path.relpath(path, str(self.folder)) if path.startswith(str(self.folder) + "/") else path
-        return inside + (" " + file["path_resolution_error"] if "path_resolution_error" in file else "")
+from blackbox import Compiler, file_path, is_detection, named, retval, rule, write_policy
+from call_runs import (EBADF, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, NO_PID, NOBODY, WIDTHS, Doing,
+                       is_32_bit)
 
 
 @pytest.fixture(params=WIDTHS)
 def program(request: Any, compile_c: Compiler) -> str:
     return compile_c("calls.c", *request.param)
-
-
-def is_32_bit(program: str) -> bool:
-    with open(program, "rb") as image:
-        return image.read(5)[4] == 1
 
 
 Told = Dict[str, Any]

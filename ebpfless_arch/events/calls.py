@@ -8,6 +8,8 @@ from typing import List, Optional, Tuple
 from ebpfless_arch.events.addresses import is_public
 from ebpfless_arch.events.model import NO_CREDENTIALS, UNSET_ID, Event, File, Process
 
+_PR_SET_NAME = 15
+
 
 class CallEvent(Event):
     """A system call that was made, or refused."""
@@ -24,7 +26,7 @@ class CallEvent(Event):
 
 
 class FileEvent(CallEvent):
-    """unlink, rmdir, rename, mkdir, utimes, link, chmod, chown, chdir, setxattr, removexattr.
+    """unlink, rmdir, rename, mkdir, utimes, link, chmod, chown, chdir, setxattr, removexattr, splice.
 
     `file` is what the call is about: as it was before, for mkdir and chdir as it is. `destination` is the new name of
     rename and link. `uid` and `gid` are chown's arguments, -1 where it leaves one; `attribute` is an extended
@@ -57,11 +59,12 @@ class FileEvent(CallEvent):
 class MountEvent(CallEvent):
     """mount. `file` is the mount point, `source` what is mounted there: a path, or a word where there is none.
 
-    The rest is known of a mount that succeeded: `root` is the part of its file system that it shows.
+    The rest is known of a mount that succeeded: `root` is the part of its file system that it shows. A detached one
+    (fsmount, open_tree) has a descriptor and no mount point yet.
     """
 
-    __slots__ = ("file", "source", "fs_type", "root", "mount_id", "parent_id", "device", "visible", "syscall_path",
-                 "syscall_source", "syscall_fs_type")
+    __slots__ = ("file", "source", "fs_type", "root", "mount_id", "parent_id", "device", "visible", "detached",
+                 "syscall_path", "syscall_source", "syscall_fs_type")
 
     def __init__(self, time: int, process: Process, tid: int, retval: int) -> None:
         Event.__init__(self, "mount", time, process, tid, retval)
@@ -73,6 +76,7 @@ class MountEvent(CallEvent):
         self.parent_id = 0
         self.device = 0
         self.visible = False
+        self.detached = False
         self.syscall_path = ""
         self.syscall_source = ""
         self.syscall_fs_type = ""
@@ -145,6 +149,11 @@ class PrctlEvent(CallEvent):
         self.option = 0
         self.new_name = ""
         self.truncated = False
+
+    @property
+    def renames(self) -> bool:
+        """Whether its process has another name now: that of its first thread."""
+        return self.option == _PR_SET_NAME and self.retval >= 0 and self.tid == self.process.pid
 
 
 class MemoryEvent(CallEvent):

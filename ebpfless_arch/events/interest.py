@@ -4,7 +4,7 @@ import errno
 from typing import Any, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 # Events that a process model cannot do without; they come with every interest.
-ALWAYS = frozenset(["exec", "fork", "exit"])
+ALWAYS = frozenset(["exec", "fork", "exit", "setuid", "setgid", "capset"])
 
 # What rules may want besides an event's questions and requests: what was answered, read by other calls. The event's
 # name is what stands before the dot.

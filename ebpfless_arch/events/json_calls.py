@@ -9,13 +9,15 @@ from ebpfless_arch.events.calls import (BpfEvent, FileEvent, IdentityEvent, Limi
 from ebpfless_arch.events.constants import name_of, names_of
 from ebpfless_arch.events.json_parts import Json, capability_names, file_json, lineage_json
 from ebpfless_arch.events.model import UNSET_ID, Event
+from ebpfless_arch.events.own_calls import OWN_CALLS, OwnEvent, shown
 
-_FILE_EVENTS = "unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr".split()
+_FILE_EVENTS = "unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr splice".split()
 
 CATEGORIES = dict.fromkeys(_FILE_EVENTS + ["mount"], "File Activity")
 CATEGORIES.update(dict.fromkeys("setuid setgid capset setrlimit prctl signal".split(), "Process Activity"))
 CATEGORIES.update(dict.fromkeys("ptrace mmap mprotect bpf load_module unload_module".split(), "Kernel Activity"))
 CATEGORIES.update(dict.fromkeys("bind connect accept setsockopt".split(), "Network Activity"))
+CATEGORIES.update((kind, call.category) for kind, call in OWN_CALLS.items())
 
 # What `syscall` has of the arguments of these calls, besides the path.
 _ARGUMENTS = {"chmod": "mode", "mkdir": "mode", "chown": "uid gid", "unlink": "flags dirfd", "rmdir": "", "rename": "",
@@ -72,7 +74,7 @@ def _mount(event: Event, form: Json) -> None:
     form["mount"] = {"mount_id": event.mount_id, "parent_mount_id": event.parent_id, "bind_src_mount_id": 0,
                      "device": event.device, "fs_type": event.fs_type, "mountpoint.path": event.file.path,
                      "source.path": event.source, "mp": file_json(event.file), "visible": event.visible,
-                     "detached": False}
+                     "detached": event.detached}
     form["syscall"] = {"mount": {"path": event.syscall_source, "destination_path": event.syscall_path,
                                  "fs_type": event.syscall_fs_type}}
 
@@ -163,9 +165,27 @@ def _socket_option(event: Event, form: Json) -> None:
                           "filter_len": len(event.instructions), "filter_hash": event.filter_hash}
 
 
+def _own(event: Event, form: Json) -> None:
+    """The schema knows none of these events: what is no file goes to the variables."""
+    assert isinstance(event, OwnEvent)
+    variables = form["evt"]["variables"]
+    for field in OWN_CALLS[event.type].fields:
+        value, name = event.values[field.name], field.name.replace(".", "_")
+        if field.kind == "lineage":
+            variables.update({name + "_pid": value.pid, name + "_comm": value.comm,
+                              name + "_executable": value.file.path})
+        elif field.name == "file":
+            form["file"] = file_json(value)
+        elif field.kind == "file":
+            variables[name] = value.path
+        else:
+            variables[name] = shown(field, value) if field.heading else value
+
+
 PARTS: Dict[str, Callable[[Event, Json], None]] = {
     "mount": _mount, "setrlimit": _limit, "prctl": _prctl, "ptrace": _ptrace, "signal": _signal, "mmap": _mmap,
     "mprotect": _mprotect, "bpf": _bpf, "load_module": _module, "unload_module": _module, "bind": _socket,
     "connect": _socket, "accept": _socket, "setsockopt": _socket_option,
 }
 PARTS.update(dict.fromkeys(_FILE_EVENTS, _file))
+PARTS.update(dict.fromkeys(OWN_CALLS, _own))

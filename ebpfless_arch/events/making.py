@@ -10,6 +10,7 @@ from ebpfless_arch.events.calls import (BpfEvent, CallEvent, FileEvent, Identity
 from ebpfless_arch.events.files import make_file
 from ebpfless_arch.events.making_network import MAKERS, place
 from ebpfless_arch.events.model import UNSET_ID, Credentials, File, Process
+from ebpfless_arch.events.own_calls import OWN_CALLS, OwnEvent, OwnField
 from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
 
@@ -35,6 +36,7 @@ class CallMaker:
             "setsockopt": self._socket_option,
         }
         self._makers.update(MAKERS)
+        self._makers.update(dict.fromkeys(OWN_CALLS, self._own))
 
     def make(self, record: Record, process: Process) -> CallEvent:
         """The event that a CALL record stands for; `process` is the one that made the call."""
@@ -70,10 +72,11 @@ class CallMaker:
         event.fs_type = _text(values, "fs_type")
         event.syscall_source, event.syscall_path = _text(values, "source"), _text(values, "path")
         event.syscall_fs_type = event.fs_type
+        event.detached = values["detached"]
         mount = values["mount"]
         if mount is not None:
             event.mount_id, event.parent_id, event.device, root, fs_type = mount
-            event.root, event.fs_type, event.visible = decoded(root), decoded(fs_type), True
+            event.root, event.fs_type, event.visible = decoded(root), decoded(fs_type), not event.detached
         return event
 
     def _identity(self, record: Record, process: Process) -> CallEvent:
@@ -180,6 +183,20 @@ class CallMaker:
         if event.instructions:
             event.filter_hash = hashlib.sha256(values["filter"]).hexdigest()
         return event
+
+    def _own(self, record: Record, process: Process) -> CallEvent:
+        _, time, _, tid, retval, kind, values = record
+        event = OwnEvent(kind, time, process, tid, retval)
+        event.values = {field.name: self._own_value(field, values, process) for field in OWN_CALLS[kind].fields}
+        return event
+
+    def _own_value(self, field: OwnField, values: Values, process: Process) -> Any:
+        if field.kind == "file":
+            return self._found(values[field.value])
+        if field.kind == "lineage":
+            pid = values[field.value]
+            return process if pid == process.pid else self._find(pid)
+        return _text(values, field.value) if field.kind == "string" else values[field.value]
 
 
 def _text(values: Values, name: str) -> str:

@@ -2,9 +2,10 @@
 
 import os
 from collections import OrderedDict
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
+from ebpfless_arch.events.calls import PrctlEvent
 from ebpfless_arch.events.containers import Containers
 from ebpfless_arch.events.files import make_file
 from ebpfless_arch.events.making import CallMaker
@@ -31,7 +32,7 @@ class Processes:
         self._containers = Containers()
         self._live: Dict[int, Process] = {}
         self._ended: "OrderedDict[int, Process]" = OrderedDict()
-        self._change: Optional[Tuple[Process, Credentials]] = None
+        self._change: Optional[Tuple[Process, str, Any]] = None
         self._calls = CallMaker(users, self._target)
         self._makers: Dict[int, Callable[[Record], Event]] = {
             records.FORK: self._fork,
@@ -45,8 +46,8 @@ class Processes:
     def apply(self, record: Record) -> Event:
         """Bring the model up to date and return the event that the record stands for.
 
-        A new identity is the exception: its event shows the process as it was, so the model changes with the
-        next record.
+        A new identity or name is the exception: its event shows the process as it was, so the model changes with
+        the next record.
         """
         if self._change is not None:
             self._take_effect(*self._change)
@@ -77,8 +78,8 @@ class Processes:
             found = outer_lineage(self._users, pid)
         return found or Process(self._users, max(pid, 0), 0)
 
-    def _take_effect(self, process: Process, credentials: Credentials) -> None:
-        process.credentials = credentials
+    def _take_effect(self, process: Process, attribute: str, value: Any) -> None:
+        setattr(process, attribute, value)
         for record in self._live.values():
             record.memo = None  # what was written of its descendants shows it as well
 
@@ -139,10 +140,13 @@ class Processes:
         process = self._get(pid)
         identity = values.get("process_identity")
         if identity is not None:
-            self._change = process, Credentials(*identity)
+            self._change = process, "credentials", Credentials(*identity)
         elif record[4] >= 0 and "change" in values:
-            self._change = process, process.credentials._replace(**values["change"])
-        return self._calls.make(record, process)
+            self._change = process, "credentials", process.credentials._replace(**values["change"])
+        event = self._calls.make(record, process)
+        if isinstance(event, PrctlEvent) and event.renames:
+            self._change = process, "comm", event.new_name
+        return event
 
     def _exit(self, record: Record) -> Event:
         _, time, pid, _, cause, code = record

@@ -11,8 +11,9 @@ follows depends on the kind:
            failed call; file and interpreter are file statuses, see kernel/statx.py; identity None: as before)
     OPEN   retval, path, argument, flags, mode, file, error
     CALL   retval, event, values      any other call: SECL's event type and a table of what is known, by name:
+           (of the events of events/own_calls.py its table tells by what names)
            file, destination          (path, file status or None, error): what the call is about, before it was made,
-                                      and what it made. mount: procfs.Mount or None
+                                      and what it made. mount: procfs.Mount or None; detached: bool
            path, new_path, attribute, fs_type, source, name, parameters    arguments that are texts, None: unreadable
            dirfd, flags, mode, uid, gid, euid ...                          arguments that are numbers
            identity, process_identity 9 ints or None: the acting thread's after the call, and its process's

@@ -1,13 +1,14 @@
 """The events of events/calls.py in words."""
 
-from typing import Callable, Dict
+from typing import Any, Callable, Dict
 
 from ebpfless_arch.events import constants
 from ebpfless_arch.events.calls import (BpfEvent, FileEvent, IdentityEvent, LimitEvent, MemoryEvent, ModuleEvent,
                                         MountEvent, PrctlEvent, PtraceEvent, SignalEvent, SocketEvent,
                                         SocketOptionEvent, TargetEvent)
 from ebpfless_arch.events.constants import name_of, names_of
-from ebpfless_arch.events.model import UNSET_ID, Event
+from ebpfless_arch.events.model import UNSET_ID, Event, Process
+from ebpfless_arch.events.own_calls import OWN_CALLS, OwnEvent, OwnField, shown
 from ebpfless_arch.events.text_network import socket_place
 from ebpfless_arch.events.text_parts import file_text, printable, who
 
@@ -15,7 +16,7 @@ _UNLIMITED = -1
 
 # Words around the file.
 _FILE_WORDS = {"unlink": "deleted %s", "rmdir": "removed the directory %s", "utimes": "set the times of %s",
-               "chdir": "changed into %s"}
+               "chdir": "changed into %s", "splice": "spliced %s"}
 
 
 def _file(event: Event) -> str:
@@ -47,6 +48,9 @@ def _owner(event: FileEvent) -> str:
 
 def _mount(event: Event) -> str:
     assert isinstance(event, MountEvent)
+    if event.detached:
+        return "made a mount of %s that hangs nowhere yet (%s)" % (printable(event.source) or "nothing",
+                                                                   printable(event.fs_type) or "any type")
     return "mounted %s on %s (%s)" % (printable(event.source), file_text(event.file),
                                       printable(event.fs_type) or "any type")
 
@@ -144,11 +148,27 @@ def _socket_option(event: Event) -> str:
     return "attached a filter to a socket of %s (%s)" % (name_of(constants.FAMILIES, event.family), event.option_name)
 
 
+def _own(event: Event) -> str:
+    assert isinstance(event, OwnEvent)
+    call = OWN_CALLS[event.type]
+    return call.words % {field.name: _own_word(field, event.values[field.name], event.process)
+                         for field in call.fields}
+
+
+def _own_word(field: OwnField, value: Any, process: Process) -> str:
+    if field.kind == "file":
+        return file_text(value)
+    if field.kind == "lineage":
+        return "itself" if value.pid == process.pid else who(value)
+    return printable(value) if field.kind == "string" else shown(field, value)
+
+
 TEXTS: Dict[str, Callable[[Event], str]] = {
     "mount": _mount, "setuid": _identity, "setgid": _identity, "capset": _identity, "setrlimit": _limit,
     "prctl": _prctl, "ptrace": _ptrace, "signal": _signal, "mmap": _memory, "mprotect": _memory, "bpf": _bpf,
     "load_module": _module, "unload_module": _module, "bind": _socket, "connect": _socket, "accept": _socket,
     "setsockopt": _socket_option,
 }
-TEXTS.update(dict.fromkeys("unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr".split(),
+TEXTS.update(dict.fromkeys("unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr splice".split(),
                            _file))
+TEXTS.update(dict.fromkeys(OWN_CALLS, _own))

@@ -153,10 +153,19 @@ def open_regular(pid: int, number: int) -> int:
 
 def pid_of_descriptor(pid: int, number: int) -> int:
     """The process that a pidfd of a process stands for; raises OSError, ValueError for other descriptors."""
+    return _descriptor_number(pid, number, b"Pid:")
+
+
+def mount_of_descriptor(pid: int, number: int) -> int:
+    """The number of the mount that a descriptor of a process lies on; raises OSError, ValueError before Linux 3.15."""
+    return _descriptor_number(pid, number, b"mnt_id:")
+
+
+def _descriptor_number(pid: int, number: int, word: bytes) -> int:
     for line in read(pid, "fdinfo/%d" % number, 4096).split(b"\n"):
-        if line.startswith(b"Pid:"):
-            return int(line[len(b"Pid:"):])
-    raise ValueError("no pidfd")
+        if line.startswith(word):
+            return int(line[len(word):])
+    raise ValueError("no %s in fdinfo" % word.decode())
 
 
 def descriptors(pid: int) -> List[int]:
@@ -209,6 +218,16 @@ def mounted_at(pid: int, path: bytes) -> Optional[Mount]:
             found = Mount(int(words[0]), int(words[1]), os.makedev(int(major), int(minor)), _unescape(words[3]),
                           words[words.index(b"-") + 1])
     return found
+
+
+def fs_type_of(pid: int, device: int) -> bytes:
+    """The type of the file system on a device, b"" where no mount of the process shows it; raises OSError."""
+    wanted = b"%d:%d" % (os.major(device), os.minor(device))
+    for line in read(pid, "mountinfo", _MAPS_AT_MOST).split(b"\n"):
+        words = line.split()
+        if len(words) > 6 and words[2] == wanted and b"-" in words:
+            return words[words.index(b"-") + 1]
+    return b""
 
 
 def _unescape(text: bytes) -> bytes:
@@ -287,10 +306,11 @@ class View:
     root; so the walk is done here, one component at a time.
     """
 
-    def __init__(self, tid: int) -> None:
+    def __init__(self, tid: int, root: bytes = b"") -> None:
+        """`root` is the directory to begin at, if it is not the process's root."""
         self.tid = tid
         try:
-            self._root = os.open(_path(tid, "root"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = os.open(root or _path(tid, "root"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise _gone(error)
 

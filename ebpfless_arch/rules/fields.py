@@ -14,6 +14,7 @@ import os
 from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Tuple
 
 from ebpfless_arch.events.model import Process
+from ebpfless_arch.events.own_calls import OWN_CALLS, OwnCall
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.hashing import Hasher
 
@@ -197,6 +198,7 @@ class _Event(NamedTuple):
     why: the reason when no field of the event can be read.
     late: names of fields that are known only when the call is over, besides retval: NAME, NAME.* for all below it,
     NAME.+ for all of a file but its name, * for everything.
+    ours: whether the event is an extension of this agent.
     """
 
     name: str
@@ -204,6 +206,7 @@ class _Event(NamedTuple):
     own: str
     why: str = "this event is not traced yet"
     late: str = ""
+    ours: bool = False
 
 
 _SEEN = ""
@@ -216,6 +219,7 @@ _NEW_PROGRAM = ("comm euid egid fsuid fsgid euser egroup fsuser fsgroup cap_effe
 
 _UNREAD = {
     "names": "host names are known from DNS answers only, which are not read yet",
+    "pipe": "only the kernel sees the flags of a pipe's buffers",
     "listing": "filters are not disassembled yet",
     "tag": "only the kernel knows the tag of a program",
     "packet": "a tracer does not see packets",
@@ -250,7 +254,7 @@ _EVENTS = (
            "syscall.gid:int@e.gid syscall.path:string@e.syscall_path syscall.uid:int@e.uid", _SEEN),
     _Event("chdir", "chdir.file=file@e.file", "retval:int@e.retval syscall.path:string@e.syscall_path", _SEEN),
     _Event("mount", "",
-           "detached:bool@False fs_type:string@e.fs_type mountpoint.path:string!path@e.file.path retval:int@e.retval "
+           "detached:bool@e.detached fs_type:string@e.fs_type mountpoint.path:string!path@e.file.path retval:int@e.retval "
            "root.path:string!path@e.root source.path:string!path@e.source syscall.fs_type:string@e.syscall_fs_type "
            "syscall.mountpoint.path:string!path@e.syscall_path syscall.source.path:string!path@e.syscall_source "
            "visible:bool@e.visible", _SEEN, "fs_type root.path visible"),
@@ -289,7 +293,8 @@ _EVENTS = (
     _Event("mmap", "mmap.file=file@e.file", "flags:int@e.flags protection:int@e.protection retval:int@e.retval", _SEEN),
     _Event("mprotect", "",
            "req_protection:int@e.protection retval:int@e.retval vm_protection:int@e.present", _SEEN),
-    _Event("splice", "splice.file=file", "pipe_entry_flag:int pipe_exit_flag:int retval:int"),
+    _Event("splice", "splice.file=file@e.file", "pipe_entry_flag:int?pipe pipe_exit_flag:int?pipe retval:int@e.retval",
+           _SEEN),
     _Event("setxattr", "setxattr.file=file@e.file",
            "file.destination.name:string@e.attribute file.destination.namespace:string@e.namespace retval:int@e.retval",
            _SEEN),
@@ -339,6 +344,18 @@ _EVENTS = (
            "arg4.uint:int arg5.str:string arg5.uint:int arg6.str:string arg6.uint:int name:string!single"),
 )
 
+
+def _own_row(name: str, call: OwnCall) -> _Event:
+    """The row of an event that SECL does not have."""
+    places = [(field, f"@e.values[{field.name!r}]") for field in call.fields]
+    families = [f"{name}.{field.name}={field.kind}{access}" for field, access in places
+                if field.kind in ("file", "lineage")]
+    own = [f"{field.name}:{field.kind}{access}" for field, access in places if field.kind in ("int", "string")]
+    return _Event(name, " ".join(families), " ".join(own + ["retval:int@e.retval"]), _SEEN, call.late, True)
+
+
+_OWN_EVENTS = tuple(_own_row(name, call) for name, call in OWN_CALLS.items())
+
 # The common families, as a pseudo event without a name.
 _COMMON = (
     _Event("", "process=lineage@e.process",
@@ -357,15 +374,16 @@ _COMMON = (
 
 # Events that exist without fields of their own, so no rule can name them.
 
-EVENT_TYPES = frozenset(event.name for event in _EVENTS)
+EVENT_TYPES = frozenset(event.name for event in _EVENTS + _OWN_EVENTS)
 
 
 def _expand(event: _Event) -> Iterator[Field]:
     prefix = event.name + "." if event.name else ""
     late = frozenset(event.late.split()) | {"retval"}
+    ours = frozenset(["ours"] if event.ours else [])
     for field in _fields(event):
         is_late = event.name and _is_late(field.name[len(prefix):], late)
-        yield field._replace(flags=field.flags | {"late"}) if is_late else field
+        yield field._replace(flags=field.flags | ours | ({"late"} if is_late else frozenset()))
 
 
 def _is_late(name: str, late: FrozenSet[str]) -> bool:
@@ -442,7 +460,9 @@ def _array(event: _Event, place: str, members: List[Field], many: str) -> Iterat
 
 
 _ITERABLES = ("process.ancestors", "ptrace.tracee.ancestors", "signal.target.ancestors", "setrlimit.target.ancestors",
-              "network_flow_monitor.flows")
+              "network_flow_monitor.flows") + tuple(
+                  f"{name}.{field.name}.ancestors" for name, call in OWN_CALLS.items() for field in call.fields
+                  if field.kind == "lineage")
 
 # Events whose file had the old names EVENT.filename and EVENT.basename.
 _OLD_FILE_NAMES = ("chmod chown exec mkdir open process process.ancestors removexattr rmdir setxattr unlink "
@@ -491,7 +511,7 @@ def service_of(process: Process) -> str:
 def field_table() -> FieldTable:
     """The table of SECL over the events of events/model.py."""
     fields = {}
-    for event in _COMMON + _EVENTS:
+    for event in _COMMON + _EVENTS + _OWN_EVENTS:
         for field in _expand(event):
             fields[field.name] = field
     names: Dict[str, object] = {"NOBODY": Process(Users(), 0, 0), "HOSTNAME": os.uname().nodename,

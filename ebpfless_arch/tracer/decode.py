@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from ebpfless_arch.kernel import elf, procfs
-from ebpfless_arch.tracer import paths, syscalls
+from ebpfless_arch.tracer import mounts, paths, syscalls
 from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.stops import Call, Stop
 from ebpfless_arch.tracer.syscalls import Row
@@ -19,6 +19,10 @@ _AT_SYMLINK_FOLLOW = 0x400
 _AT_EMPTY_PATH = 0x1000
 _CREAT_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 _MS_BIND, _MS_MOVE = 0x1000, 0x2000
+_UMOUNT_NOFOLLOW = 8
+# Names of links in /proc/PID/ns and CLONE_NEW... (namespaces(7))
+_NAMESPACES = {b"mnt": 0x20000, b"cgroup": 0x2000000, b"uts": 0x4000000, b"ipc": 0x8000000, b"user": 0x10000000,
+               b"pid": 0x20000000, b"net": 0x40000000, b"time": 0x80}
 _PACKED_ARGUMENTS = 6
 _NO_ID = 0xFFFFFFFF
 
@@ -51,7 +55,7 @@ def begin(stop: Stop, row: Row, call: Call) -> Optional[Pending]:
         values.update((name, _lengthen(values[name])) for name in syscalls.IDS if name in values)
     pending = Pending(row, call, values)
     prepare = _AT_ENTRY.get(row.event)
-    if prepare is not None:
+    if prepare is not None and not row.remembered:
         prepare(stop, pending)
     return pending
 
@@ -96,7 +100,7 @@ def restore_clone(stop: Stop, pending: Pending) -> None:
 # --- what an event needs besides its arguments ------------------------------------
 
 def _prepare_open(stop: Stop, pending: Pending) -> None:
-    if pending.row.call == "creat":
+    if pending.row.call in ("creat", "truncate", "truncate64"):
         pending.values[syscalls.FLAGS] = _CREAT_FLAGS
 
 
@@ -131,6 +135,10 @@ def _prepare_link(stop: Stop, pending: Pending) -> None:
 
 def _prepare_mount(stop: Stop, pending: Pending) -> None:
     values = pending.values
+    if pending.row.call != "mount":
+        mounts.prepare(stop, values)
+        return
+    values["detached"] = False
     values["file"] = tuple(paths.find(stop, paths.AT_FDCWD, values[syscalls.PATH], True))
     source = values[syscalls.SOURCE] or b""
     # Only a bind or a move has a path here for sure; else it may be a device or any word.
@@ -166,9 +174,52 @@ def _module_in_file(tid: int, descriptor: int) -> bytes:
         os.close(image)
 
 
+def _prepare_splice(stop: Stop, pending: Pending) -> None:
+    """The file is what is read from, or, where that is a pipe, what is written to."""
+    values = pending.values
+    found = paths.descriptor(stop, values[syscalls.FD])
+    if found.path.startswith(b"pipe:"):
+        found = paths.descriptor(stop, values[syscalls.OUTPUT])
+    values["file"] = tuple(found)
+
+
+def _prepare_umount(stop: Stop, pending: Pending) -> None:
+    values = pending.values
+    follow = not values.setdefault(syscalls.FLAGS, 0) & _UMOUNT_NOFOLLOW
+    values["file"] = tuple(paths.find(stop, paths.AT_FDCWD, values[syscalls.PATH], follow))
+
+
+def _prepare_pivot(stop: Stop, pending: Pending) -> None:
+    values = pending.values
+    values["file"] = tuple(paths.find(stop, paths.AT_FDCWD, values[syscalls.PATH], True))
+    values["destination"] = tuple(paths.find(stop, paths.AT_FDCWD, values[syscalls.NEW_PATH], True))
+
+
+def _prepare_namespace(stop: Stop, pending: Pending) -> None:
+    """A descriptor of /proc/PID/ns tells its type; a pidfd, whose namespaces they are."""
+    values = pending.values
+    found = paths.descriptor(stop, values[syscalls.FD])
+    values["file"] = tuple(found)
+    values[syscalls.TYPE] = values[syscalls.TYPE] or _NAMESPACES.get(found.path.partition(b":")[0], 0)
+    try:
+        values[syscalls.PID] = procfs.pid_of_descriptor(stop.tid, values[syscalls.FD])
+    except (OSError, ValueError):
+        values[syscalls.PID] = 0
+
+
+def _prepare_perf(stop: Stop, pending: Pending) -> None:
+    """A process of 0 is the caller, -1 every one (perf_event_open(2))."""
+    values = pending.values
+    values[syscalls.TYPE], values["config"] = values.pop(syscalls.PERF)
+    values[syscalls.PID] = values[syscalls.PID] or stop.pid
+
+
 _AT_ENTRY: Dict[str, Callable[[Stop, Pending], None]] = {
     "open": _prepare_open, "exec": _prepare_exec, "link": _prepare_link, "mount": _prepare_mount,
-    "mprotect": _prepare_protection, "load_module": _prepare_module,
+    "mprotect": _prepare_protection, "load_module": _prepare_module, "splice": _prepare_splice,
+    "umount": _prepare_umount, "pivot_root": _prepare_pivot, "setns": _prepare_namespace,
+    "perf_event_open": _prepare_perf,
 }
-for _event in ("unlink", "rmdir", "rename", "chmod", "chown", "utimes", "setxattr", "removexattr"):
+for _event in ("unlink", "rmdir", "rename", "chmod", "chown", "utimes", "setxattr", "removexattr",
+               "name_to_handle_at", "chroot"):
     _AT_ENTRY[_event] = _prepare_file

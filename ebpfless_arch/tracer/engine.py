@@ -17,7 +17,7 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, privileges, results, syscalls
+from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
@@ -319,7 +319,7 @@ class Engine:
             return
         pending = tracee.pending
         asked: List[Record] = []
-        if pending is not None and pending.row.event in self._interest.denied:
+        if pending is not None and not pending.row.remembered and pending.row.event in self._interest.denied:
             record = results.finish(stop, pending, -errno.EPERM)
             if self._interest.may_deny(pending.row.event, records.path_of(record)):
                 asked.append(record)
@@ -345,7 +345,9 @@ class Engine:
         if pending is not None and pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
         elif result not in _RESTARTS:
-            if pending is not None:
+            if pending is not None and pending.row.remembered:
+                mounts.remember(stop, pending.values, result)
+            elif pending is not None:
                 retval = results.outcome(stop, pending, result)
                 if self._interest.failures or interest.counts(pending.row.event, retval):
                     # A successful exec was reported at the EXEC stop and left nothing pending.

@@ -108,24 +108,29 @@ def _look(tid: int, directory: int, argument: Optional[bytes], follow: bool, att
     if argument is None:
         return Found(b"", None, errno.errorcode[errno.EFAULT])
     try:
-        view = procfs.View(tid)
+        root = _root(tid)
+        base = b"" if argument.startswith(b"/") else _base(tid, directory)
+        # From a directory outside of its root, a process sees what there is (chroot(2)).
+        outside = bool(root and base) and _inside(root, base) == base
+        view = procfs.View(tid, b"/" if outside else b"")
     except OSError as error:
         return Found(argument, None, error_name(error))
     try:
-        root = _root(tid)
-        inside = _resolve(view, tid, root, directory, argument, follow)
-        return Found(root + inside, view.status(inside) if attributes else None, "")
+        start = b"" if outside else root
+        inside = _resolve(view, _inside(start, base), argument, follow)
+        return Found(start + inside, view.status(inside) if attributes else None, "")
     except OSError as error:
         return Found(argument, None, error_name(error))
     finally:
         view.close()
 
 
-def _resolve(view: procfs.View, tid: int, root: bytes, directory: int, argument: bytes, follow: bool) -> bytes:
-    """The path below the tracee's root."""
-    if argument.startswith(b"/"):
-        return view.resolve(argument, follow)
-    base = _inside(root, procfs.link(tid, "cwd" if directory == AT_FDCWD else "fd/%d" % directory))
+def _base(tid: int, directory: int) -> bytes:
+    return procfs.link(tid, "cwd" if directory == AT_FDCWD else "fd/%d" % directory)
+
+
+def _resolve(view: procfs.View, base: bytes, argument: bytes, follow: bool) -> bytes:
+    """The path below the view's root."""
     return view.resolve(base + b"/" + argument, follow) if argument else base
 
 

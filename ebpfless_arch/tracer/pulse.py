@@ -10,9 +10,9 @@ from typing import NamedTuple, Optional
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("=Qq")
+_MFD_CLOEXEC = 1
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
-_CLOSE_ON_EXEC = 1
 
 _memfd_create = function("memfd_create", ctypes.c_char_p, ctypes.c_uint)
 
@@ -49,4 +49,4 @@ class Pulse:
 
 
 def _make_file() -> int:
-    return int(_memfd_create(b"ebpfless-pulse", _CLOSE_ON_EXEC)) if _memfd_create is not None else -1
+    return int(_memfd_create(b"ebpfless-pulse", _MFD_CLOEXEC)) if _memfd_create is not None else -1

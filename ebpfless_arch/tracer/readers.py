@@ -19,6 +19,8 @@ _CAPABILITY_VERSION_1 = 0x19980330
 _BPF_MAP_CREATE, _BPF_PROG_LOAD = 0, 5
 _BPF_ATTR_AT_MOST = 256
 _BPF_CALL = 0x85
+_PERF_ATTR_BYTES = 16
+_VECTOR_AT_MOST = 1024
 _INSTRUCTION_BYTES = 8
 _INSTRUCTIONS_AT_MOST = 32768
 
@@ -163,20 +165,35 @@ def _read_filter(stop: Stop, call: Call, argument: int) -> bytes:
     return stop.read(int.from_bytes(described[size:], "little"), count * _INSTRUCTION_BYTES)
 
 
+def _read_perf(stop: Stop, call: Call, argument: int) -> Tuple[int, int]:
+    """struct perf_event_attr: type (32 bits), size (32), config (64)."""
+    data = stop.read(argument, _PERF_ATTR_BYTES)
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[8:], "little")
+
+
+def _read_vector(stop: Stop, call: Call, argument: int) -> int:
+    """How many bytes an array of struct iovec is about; how long it is tells the next argument."""
+    size = call.abi.pointer_size if call.abi else 8
+    count = min(call.arguments[2], _VECTOR_AT_MOST)
+    words = _words(stop, argument, size, 2 * count) or ()
+    return sum(words[1::2])
+
+
 READERS: Dict[str, Callable[[Stop, Call, int], Any]] = {
     syscalls.HOW: _read_how, syscalls.ARGV: read_argv, syscalls.ENVP: _read_number,
     syscalls.LIMIT: _read_limit, syscalls.LIMIT64: _read_limit64, syscalls.CAPABILITIES: _read_capabilities,
     syscalls.TEXT_OPTION: _read_text_option, syscalls.THREAD: _read_thread, syscalls.PIDFD: _read_pidfd,
     syscalls.BPF: _read_bpf, syscalls.IMAGE: _read_image, syscalls.SOCKADDR: _read_sockaddr,
-    syscalls.BPF_FILTER: _read_filter, syscalls.PAGES: _read_pages,
+    syscalls.BPF_FILTER: _read_filter, syscalls.PAGES: _read_pages, syscalls.PERF: _read_perf,
+    syscalls.VECTOR: _read_vector, syscalls.DEVICE: _read_id,
 }
 for _kinds, _reader in (
         ((syscalls.PATH, syscalls.NEW_PATH, syscalls.SOURCE, syscalls.PARAMETERS), _read_path),
-        ((syscalls.NAME, syscalls.ATTRIBUTE, syscalls.FS_TYPE), _read_name),
+        ((syscalls.NAME, syscalls.ATTRIBUTE, syscalls.FS_TYPE, syscalls.KEY_TYPE, syscalls.DESCRIPTION), _read_name),
         (syscalls.IDS, _read_id),
         ((syscalls.ADDRESS, syscalls.LENGTH, syscalls.OFFSET), _read_number),
         ((syscalls.DIRFD, syscalls.NEW_DIRFD, syscalls.FD, syscalls.FLAGS, syscalls.MODE, syscalls.EXEC_FLAGS,
           syscalls.PID, syscalls.SIGNAL, syscalls.RESOURCE, syscalls.OPTION, syscalls.REQUEST, syscalls.PROTECTION,
-          syscalls.COMMAND, syscalls.LEVEL, syscalls.FAMILY, syscalls.TYPE, syscalls.PROTOCOL, syscalls.BACKLOG),
-         _read_int)):
+          syscalls.COMMAND, syscalls.LEVEL, syscalls.FAMILY, syscalls.TYPE, syscalls.PROTOCOL, syscalls.BACKLOG,
+          syscalls.OPERATION, syscalls.OUTPUT, syscalls.TARGET_FD), _read_int)):
     READERS.update((_kind, _reader) for _kind in _kinds)

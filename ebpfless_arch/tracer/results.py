@@ -1,17 +1,20 @@
 """What became of a call: its record, made at its exit stop or, for a new program, at its EXEC stop."""
 
+import errno
 import os
+import stat
 from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
 from ebpfless_arch.kernel import procfs, sockets
-from ebpfless_arch.tracer import decode, paths, readers, syscalls
+from ebpfless_arch.tracer import decode, mounts, paths, readers, syscalls
 from ebpfless_arch.tracer.decode import Pending, now
 from ebpfless_arch.tracer.stops import Stop
 
 _NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
 _EPERM = -1
+_WITHOUT_DESCRIPTOR = ("truncate", "truncate64")
 _MAP_ANONYMOUS = 0x20
 _SOCKADDR_AT_MOST = 128
 _PORTS_AT_MOST = 4096
@@ -58,15 +61,22 @@ def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
     if not flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
         mode = 0
     follow = not (flags & os.O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
-    status: paths.FileStatus = None
-    if retval >= 0:
-        path, status, error = paths.descriptor(stop, retval)
-        if not path.startswith(b"/"):
-            path, error = paths.locate(stop.tid, values, follow)
-    else:
-        path, error = paths.locate(stop.tid, values, follow)
-    return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"",
+    path, status, error = _opened(stop, pending, retval, follow)
+    return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values.get(syscalls.PATH) or b"",
             flags, mode, status, error)
+
+
+def _opened(stop: Stop, pending: Pending, retval: int, follow: bool) -> paths.Found:
+    values = pending.values
+    if pending.row.call in _WITHOUT_DESCRIPTOR:
+        return paths.find(stop, paths.AT_FDCWD, values[syscalls.PATH], True)
+    found = paths.descriptor(stop, retval) if retval >= 0 else paths.NOTHING
+    if found.path.startswith(b"/"):
+        return found
+    if syscalls.PATH not in values:  # only the kernel knows what a handle stands for
+        return found if retval >= 0 else found._replace(error=errno.errorcode.get(-retval, ""))
+    path, error = paths.locate(stop.tid, values, follow)
+    return paths.Found(path, found.status, error)
 
 
 def _made(stop: Stop, pending: Pending, retval: int) -> None:
@@ -95,8 +105,26 @@ def _moved_into(stop: Stop, pending: Pending, retval: int) -> None:
 
 
 def _mounted(stop: Stop, pending: Pending, retval: int) -> None:
+    if pending.values["detached"]:
+        mounts.complete(stop, pending.values, retval)
+        return
     mount = paths.mount_of(stop.tid, pending.values["file"][0]) if retval >= 0 else None
     pending.values["mount"] = tuple(mount) if mount is not None else None
+
+
+def _made_node(stop: Stop, pending: Pending, retval: int) -> None:
+    """A new device, pipe, socket or plain file."""
+    values = pending.values
+    _made(stop, pending, retval)
+    device = values.pop(syscalls.DEVICE)
+    values["major"], values["minor"] = os.major(device), os.minor(device)
+    values[syscalls.MODE] &= 0xFFFF
+    values[syscalls.TYPE] = stat.S_IFMT(values[syscalls.MODE]) or stat.S_IFREG
+
+
+def _taken(stop: Stop, pending: Pending, retval: int) -> None:
+    """Another process's descriptor, which is ours now."""
+    pending.values["file"] = tuple(paths.descriptor(stop, retval) if retval >= 0 else paths.NOTHING)
 
 
 # --- identities -------------------------------------------------------------------
@@ -181,6 +209,7 @@ def _attached(stop: Stop, pending: Pending, retval: int) -> None:
 _AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
     "mkdir": _made, "rename": _renamed, "link": _linked, "chdir": _moved_into, "mount": _mounted,
     "setuid": _changed_identity, "setgid": _changed_identity, "capset": _changed_identity,
+    "mknod": _made_node, "pidfd_getfd": _taken,
     "mmap": _mapped, "bind": _addressed, "connect": _addressed, "accept": _accepted, "setsockopt": _attached,
     "listen": _listening,
 }

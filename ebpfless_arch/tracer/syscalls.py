@@ -22,6 +22,8 @@ OPTION, NAME, TEXT_OPTION, REQUEST = "option", "name", "name:option", "request"
 ADDRESS, LENGTH, PROTECTION, OFFSET, PAGES = "address", "length", "protection", "offset", "offset:pages"
 COMMAND, BPF = "command", "bpf"
 IMAGE, PARAMETERS = "module", "parameters"
+DEVICE, OPERATION, VECTOR, OUTPUT, TARGET_FD = "device", "operation", "length:vector", "output", "target_fd"
+KEY_TYPE, DESCRIPTION, PERF = "type:text", "description", "perf"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
 FAMILY, TYPE, PROTOCOL, BACKLOG = "family", "type", "protocol", "backlog"
 
@@ -40,6 +42,9 @@ _PROT_EXEC = 4
 _WNOHANG = 1
 _NEGATIVE = 0x80000000
 _ONE_CHILD = (1, 3)  # P_PID, P_PIDFD
+_OPEN_TREE_CLONE = 1
+_FSCONFIG_SET_STRING = 1
+_PR_SET_NAME = 15
 _SOL_SOCKET = 1
 _ATTACHING = (26, 50, 51, 52)  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF
 
@@ -52,6 +57,8 @@ class Row(NamedTuple):
     packed: the argument that points to an array of the real ones, which `kinds` and `also` are about, -1 for none.
     pointer_size: the ABIs that have this call in this form, by the size of their pointers; 0 for all.
     serves: of a carrier, the events that it is needed for.
+    remembered: it makes no event itself; what it does is remembered for a later one.
+    always: it is of interest to the model of processes, whatever the rules are.
     """
 
     call: str
@@ -64,6 +71,8 @@ class Row(NamedTuple):
     also: Tuple[Condition, ...] = ()
     pointer_size: int = 0
     serves: Tuple[str, ...] = ()
+    remembered: bool = False
+    always: bool = False
 
     def wants(self, arguments: Sequence[int]) -> bool:
         """Whether a call with these arguments is of interest, as far as a filter can tell."""
@@ -74,6 +83,9 @@ _REMOVES_DIRECTORY = (Condition(2, bits=_AT_REMOVEDIR),)
 _REMOVES_FILE = (Condition(2, bits=_AT_REMOVEDIR, absent=True),)
 _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
 _LOOKS_FOR_ONE = (Condition(0, bits=_NEGATIVE, absent=True), Condition(2, bits=_WNOHANG))
+_CLONES_MOUNT = (Condition(2, bits=_OPEN_TREE_CLONE),)
+_SETS_TEXT = (Condition(1, values=(_FSCONFIG_SET_STRING,)),)
+_NAMES_ITSELF = (Condition(0, values=(_PR_SET_NAME,)),)
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
@@ -94,6 +106,9 @@ _CONTROL_ROWS = (
     Row("open", "open", (PATH, FLAGS, MODE)),
     Row("openat2", "open", (DIRFD, PATH, HOW, OTHER)),
     Row("creat", "open", (PATH, MODE)),
+    Row("truncate", "open", (PATH,)),
+    Row("truncate64", "open", (PATH,)),
+    Row("open_by_handle_at", "open", (OTHER, OTHER, FLAGS)),
     Row("execve", "exec", (PATH, ARGV, ENVP)),
     Row("execveat", "exec", (DIRFD, PATH, ARGV, ENVP, EXEC_FLAGS)),
     Row("clone", GUARD, (CLONE_FLAGS,), result=False, only=(Condition(0, bits=CLONE_UNTRACED),)),
@@ -132,6 +147,13 @@ _FILE_ROWS = (
     Row("chdir", "chdir", (PATH,)),
     Row("fchdir", "chdir", (FD,)),
     Row("mount", "mount", (SOURCE, PATH, FS_TYPE, FLAGS)),
+    Row("fsopen", "mount", (FS_TYPE,), remembered=True),
+    Row("fsconfig", "mount", (FD, OTHER, NAME, SOURCE), only=_SETS_TEXT, remembered=True),
+    Row("fsmount", "mount", (FD,)),
+    Row("open_tree", "mount", (DIRFD, SOURCE, FLAGS), only=_CLONES_MOUNT),
+    Row("open_tree_attr", "mount", (DIRFD, SOURCE, FLAGS), only=_CLONES_MOUNT),
+    Row("move_mount", "mount", (DIRFD, SOURCE, NEW_DIRFD, PATH, FLAGS)),
+    Row("splice", "splice", (FD, OTHER, OUTPUT, OTHER, OTHER, FLAGS)),
     Row("setxattr", "setxattr", (PATH, ATTRIBUTE)),
     Row("lsetxattr", "setxattr", (PATH, ATTRIBUTE), follow=False),
     Row("fsetxattr", "setxattr", (FD, ATTRIBUTE)),
@@ -154,6 +176,7 @@ _PROCESS_ROWS = (
     Row("capset", "capset", (OTHER, CAPABILITIES)),
     Row("setrlimit", "setrlimit", (RESOURCE, LIMIT)),
     Row("prlimit64", "setrlimit", (PID, RESOURCE, LIMIT64), only=(Condition(2),)),
+    Row("prctl", "prctl", (OPTION, TEXT_OPTION), only=_NAMES_ITSELF, always=True),
     Row("prctl", "prctl", (OPTION, TEXT_OPTION)),
     Row("ptrace", "ptrace", (REQUEST, THREAD, ADDRESS)),
     Row("kill", "signal", (PID, SIGNAL)),
@@ -190,6 +213,29 @@ _NETWORK_ROWS = (
     _socketcall(1, "socket", _SOCKET, also=_OF_SPECIAL_TYPE),
     Row("listen", "listen", (FD, BACKLOG)),
     _socketcall(4, "listen", (FD, BACKLOG)),
+)
+
+# Their events are not in SECL: events/own_calls.py tells what they are.
+_OWN_ROWS = (
+    Row("name_to_handle_at", "name_to_handle_at", (DIRFD, PATH, OTHER, OTHER, FLAGS), follow=False),
+    Row("memfd_create", "memfd_create", (NAME, FLAGS)),
+    Row("mknod", "mknod", (PATH, MODE, DEVICE), follow=False),
+    Row("mknodat", "mknod", (DIRFD, PATH, MODE, DEVICE), follow=False),
+    Row("chroot", "chroot", (PATH,)),
+    Row("umount", "umount", (PATH,)),
+    Row("umount2", "umount", (PATH, FLAGS)),
+    Row("pivot_root", "pivot_root", (PATH, NEW_PATH)),
+    Row("process_vm_readv", "process_vm_readv", (THREAD, VECTOR)),
+    Row("process_vm_writev", "process_vm_writev", (THREAD, VECTOR)),
+    Row("pidfd_getfd", "pidfd_getfd", (PIDFD, TARGET_FD)),
+    Row("unshare", "unshare", (FLAGS,)),
+    Row("setns", "setns", (FD, TYPE)),
+    Row("seccomp", "seccomp", (OPERATION, FLAGS)),
+    Row("keyctl", "keyctl", (OPERATION,)),
+    Row("add_key", "add_key", (KEY_TYPE, DESCRIPTION)),
+    Row("request_key", "request_key", (KEY_TYPE, DESCRIPTION)),
+    Row("perf_event_open", "perf_event_open", (PERF, THREAD)),
+    Row("userfaultfd", "userfaultfd", (FLAGS,)),
 )
 
 
@@ -236,7 +282,7 @@ _CARRIER_ROWS = (
 )
 
 # Carriers come last: what they tell comes after the call's own event.
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _CARRIER_ROWS
+ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _CARRIER_ROWS
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -245,7 +291,7 @@ _ENDINGS = ("", WIDE, "_time64")
 
 def rows(interest: Interest) -> List[Row]:
     """The rows that an interest needs, and always those that are no events."""
-    return [row for row in ROWS if row.event in NO_EVENTS or interest.wants(row.event)
+    return [row for row in ROWS if row.event in NO_EVENTS or row.always or interest.wants(row.event)
             or any(interest.wants(event) for event in row.serves)]
 
 

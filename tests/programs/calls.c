@@ -27,45 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
-#endif
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#define NOBODY 65534
-#define NO_PID 0x3fffffff
-
-static long show(const char *name, long result) {
-    if (result == -1) result = -errno;
-    printf("%s %ld\n", name, result);
-    fflush(stdout);
-    return result;
-}
-#define CALL(name, ...) show(#name, syscall(SYS_##name, __VA_ARGS__))
-
-static int file(const char *name) {
-    int fd = open(name, O_RDWR | O_CREAT, 0640);
-    if (fd < 0) { perror(name); exit(9); }
-    return fd;
-}
-
-static int here(void) { return open(".", O_RDONLY | O_DIRECTORY); }
-
-/* A child does it and ends, or is killed; its end is awaited. */
-static void in_child(void (*act)(void)) {
-    int status;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        act();
-        _exit(0);
-    }
-    waitpid(child, &status, 0);
-}
+#include "calls.h"
 
 /* --- files --- */
 
@@ -342,10 +304,7 @@ static void do_socket(void) {
     setsockopt(sixth, IPPROTO_IPV6, 26 /* IPV6_V6ONLY */, &one, sizeof one);
 }
 
-static const struct {
-    const char *name;
-    void (*act)(void);
-} TABLE[] = {
+static const struct part TABLE[] = {
     {"unlink", do_unlink}, {"rmdir", do_rmdir}, {"rename", do_rename}, {"mkdir", do_mkdir}, {"link", do_link},
     {"chmod", do_chmod}, {"chown", do_chown}, {"utimes", do_utimes}, {"chdir", do_chdir}, {"xattr", do_xattr},
     {"mount", do_mount}, {"setuid", do_setuid}, {"setgid", do_setgid}, {"capset", do_capset},
@@ -354,13 +313,5 @@ static const struct {
 };
 
 int main(int count, char **names) {
-    char mark[64];
-    for (int at = 1; at < count; at++) {
-        snprintf(mark, sizeof mark, "mark/%s", names[at]);
-        open(mark, O_RDONLY);
-        printf("- %s\n", names[at]);
-        for (size_t row = 0; row < sizeof TABLE / sizeof *TABLE; row++)
-            if (!strcmp(TABLE[row].name, names[at])) TABLE[row].act();
-    }
-    return 0;
+    return do_parts(TABLE, sizeof TABLE / sizeof *TABLE, count, names);
 }
