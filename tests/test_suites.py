@@ -22,12 +22,16 @@ EVENTS = ["--events", "--output", "/dev/null"]
 
 
 class Module(NamedTuple):
-    """One of CPython's test modules; `apart`: the native and the traced run may not be under way at once."""
+    """One of CPython's test modules; `seconds` is what it may take, on a busy machine; `apart`: the native and the
+    traced run may not be under way at once."""
 
     name: str
-    seconds: float
+    seconds: int
     apart: bool = False
 
+
+# Before it counts as hung, a suite shows where it is.
+_TO_TELL_SECONDS = 15
 
 MODULES = [
     Module("test_subprocess", 180), Module("test_signal", 240), Module("test_threading", 120), Module("test_os", 90),
@@ -107,7 +111,8 @@ class Suite:
     def command(self, report: str, chosen: Sequence[str]) -> List[str]:
         """What runs the module, or some of its tests."""
         # Our own PYTHONPATH is not for those tests.
-        start = ["env", "-u", "PYTHONPATH", self.python, "-m", "test", "-v", "--timeout", "120"]
+        start = ["env", "-u", "PYTHONPATH", self.python, "-m", "test", "-v", "--timeout",
+                 str(self.module.seconds - _TO_TELL_SECONDS)]
         patterns = [word for pattern in IGNORED for word in ("-i", pattern)]
         patterns += [word for name in chosen for word in ("-m", name)]
         return start + patterns + ["--junit-xml", str(self.folder / report), self.module.name]
