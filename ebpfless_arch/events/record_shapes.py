@@ -6,8 +6,9 @@ record, event or value needs its line here before it can travel.
 
 from typing import Any, Callable, Dict, Sequence, Tuple
 
-from ebpfless_arch.events import records
+from ebpfless_arch.events import imds, records
 from ebpfless_arch.events.msgpack import WireError, pack
+from ebpfless_arch.events.own_calls import OWN_CALLS
 from ebpfless_arch.events.records import ARGUMENT_BYTES_AT_MOST, ARGUMENTS_AT_MOST, Record
 
 Shape = Callable[[Any], bool]
@@ -102,11 +103,18 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
     records.FAULT: (("text", text(65536)),),
 }
 
+_END = row(octets(16), U16)
+_DNS = row(U16, flag, text(2048), U16, U16, U16, U32, I32)
+_CREDENTIALS = row(*[text(4096)] * len(imds.Credentials._fields))
+_IMDS = row(*[text(8192)] * 6 + [flag, _CREDENTIALS])
+
 # What a CALL may tell, by name, whatever its event.
 VALUES: Dict[str, Shape] = {
     "file": FOUND, "destination": FOUND, "mount": maybe(row(I64, I64, U64, PATH, NAME)),
     "from_memory": flag, "name": maybe(either(NAME, row(NAME, flag))),
     "capabilities": row(U64, U64), "limit": row(U64, U64), "socket": row(U32, U32, U32),
+    "detached": flag, "outgoing": flag, "type": either(ANY_INT, maybe(PATH)), "description": maybe(PATH),
+    "own": _END, "peer": _END, "state": maybe(either(flag, text(64))), "value": octets(65536), "old_value": octets(65536),
     "bpf": row(U32, U32, NAME, series(U32, 32768)), "filter": octets(32768), "ip": octets(16),
     "resource": I64, "option": I64, "family": U16, "port": U16, "peer_port": U16, "protocol": U32,
     "identity": maybe(IDENTITY), "process_identity": maybe(IDENTITY),
@@ -118,12 +126,14 @@ VALUES.update((name, maybe(PATH)) for name in (
     "path", "new_path", "source", "source_path", "fs_type", "attribute", "parameters", "module"))
 VALUES.update((name, ANY_INT) for name in (
     "dirfd", "new_dirfd", "fd", "flags", "mode", "exec_flags", "pid", "signal", "request",
-    "address", "length", "protection", "offset", "present", "command", "level"))
+    "address", "length", "protection", "offset", "present", "command", "level", "size", "backlog", "action", "position",
+    "operation", "output", "target_fd", "major", "minor", "config"))
 
 # What the model cannot do without, by event.
 _FILE = ("file",)
 _FILES = ("file", "destination")
 _ADDRESS = ("family", "ip", "port", "protocol")
+_MESSAGE = ("message", "own", "peer", "outgoing", "protocol", "size")
 NEEDED: Dict[str, Tuple[str, ...]] = {
     "unlink": _FILE, "rmdir": _FILE, "rename": _FILES, "mkdir": _FILE, "utimes": _FILE, "link": _FILES, "chmod": _FILE,
     "chown": _FILE, "chdir": _FILE, "setxattr": _FILE, "removexattr": _FILE, "mount": ("file", "mount"),
@@ -133,11 +143,18 @@ NEEDED: Dict[str, Tuple[str, ...]] = {
     "mprotect": ("address", "length", "protection"), "bpf": ("command", "bpf"),
     "load_module": ("file", "from_memory", "parameters"), "unload_module": ("name",),
     "bind": _ADDRESS, "connect": _ADDRESS, "accept": _ADDRESS,
-    "setsockopt": ("level", "option", "socket", "filter"),
+    "setsockopt": ("level", "option", "socket", "filter"), "splice": _FILE,
+    "socket": ("family", "type", "protocol"), "listen": _ADDRESS + ("path", "backlog"), "send": _ADDRESS + ("path", "size"),
+    "dns": _MESSAGE, "imds": _MESSAGE, "cgroup_write": ("file", "pid"), "selinux": ("name", "state"),
+    "sysctl": ("name", "action", "position", "value", "old_value"),
 }
+NEEDED.update((event, tuple(field.value for field in call.fields)) for event, call in OWN_CALLS.items())
 # Where one name means two things, this event's; else VALUES has it.
 _OF_EVENT: Dict[Tuple[str, str], Shape] = {
     ("unload_module", "name"): maybe(NAME), ("prctl", "name"): maybe(row(NAME, flag)),
+    ("memfd_create", "name"): maybe(NAME), ("dns", "message"): _DNS, ("imds", "message"): _IMDS,
+    ("socket", "type"): ANY_INT, ("mknod", "type"): ANY_INT, ("setns", "type"): ANY_INT,
+    ("perf_event_open", "type"): ANY_INT, ("add_key", "type"): maybe(PATH), ("request_key", "type"): maybe(PATH),
 }
 
 
