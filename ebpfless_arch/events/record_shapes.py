@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.msgpack import WireError, pack
+from ebpfless_arch.events.own_calls import OWN_CALLS
 from ebpfless_arch.events.records import ARGUMENT_BYTES_AT_MOST, ARGUMENTS_AT_MOST, Record
 
 Shape = Callable[[Any], bool]
@@ -105,7 +106,7 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
 # What a CALL may tell, by name, whatever its event.
 VALUES: Dict[str, Shape] = {
     "file": FOUND, "destination": FOUND, "mount": maybe(row(I64, I64, U64, PATH, NAME)),
-    "from_memory": flag, "name": maybe(either(NAME, row(NAME, flag))),
+    "from_memory": flag, "detached": flag, "name": maybe(either(NAME, row(NAME, flag))),
     "capabilities": row(U64, U64), "limit": row(U64, U64), "socket": row(U32, U32, U32),
     "bpf": row(U32, U32, NAME, series(U32, 32768)), "filter": octets(32768), "ip": octets(16),
     "resource": I64, "option": I64, "family": U16, "port": U16, "peer_port": U16, "protocol": U32,
@@ -118,7 +119,7 @@ VALUES.update((name, maybe(PATH)) for name in (
     "path", "new_path", "source", "source_path", "fs_type", "attribute", "parameters", "module"))
 VALUES.update((name, ANY_INT) for name in (
     "dirfd", "new_dirfd", "fd", "flags", "mode", "exec_flags", "pid", "signal", "request",
-    "address", "length", "protection", "offset", "present", "command", "level"))
+    "address", "length", "protection", "offset", "present", "command", "level", "output"))
 
 # What the model cannot do without, by event.
 _FILE = ("file",)
@@ -126,8 +127,9 @@ _FILES = ("file", "destination")
 _ADDRESS = ("family", "ip", "port", "protocol")
 NEEDED: Dict[str, Tuple[str, ...]] = {
     "unlink": _FILE, "rmdir": _FILE, "rename": _FILES, "mkdir": _FILE, "utimes": _FILE, "link": _FILES, "chmod": _FILE,
-    "chown": _FILE, "chdir": _FILE, "setxattr": _FILE, "removexattr": _FILE, "mount": ("file", "mount"),
-    "setuid": ("identity",), "setgid": ("identity",), "capset": ("identity", "capabilities"),
+    "chown": _FILE, "chdir": _FILE, "setxattr": _FILE, "removexattr": _FILE, "splice": _FILE,
+    "mount": ("file", "mount"), "setuid": ("identity",), "setgid": ("identity",),
+    "capset": ("identity", "capabilities"),
     "setrlimit": ("resource", "limit"), "prctl": ("option", "name"), "ptrace": ("request", "pid", "address"),
     "signal": ("pid", "signal"), "mmap": ("address", "length", "protection"),
     "mprotect": ("address", "length", "protection"), "bpf": ("command", "bpf"),
@@ -139,6 +141,14 @@ NEEDED: Dict[str, Tuple[str, ...]] = {
 _OF_EVENT: Dict[Tuple[str, str], Shape] = {
     ("unload_module", "name"): maybe(NAME), ("prctl", "name"): maybe(row(NAME, flag)),
 }
+
+# The events of our own say it themselves.
+_OF_KIND: Dict[str, Shape] = {"file": FOUND, "lineage": I32, "int": ANY_INT, "string": maybe(NAME)}
+for _event, _call in OWN_CALLS.items():
+    NEEDED[_event] = tuple(_field.value for _field in _call.fields)
+    for _field in _call.fields:
+        _OF_EVENT[_event, _field.value] = _OF_KIND[_field.kind]
+        VALUES.setdefault(_field.value, _OF_KIND[_field.kind])
 
 
 def check_record(record: Any) -> Record:
