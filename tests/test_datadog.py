@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+import network_samples
 import pytest
 
 import wire_samples
@@ -15,6 +16,7 @@ from ebpfless_arch.events.calls import IdentityEvent
 from ebpfless_arch.events.datadog_records import Told, as_message, as_told
 from ebpfless_arch.events.model import UNSET_ID, Event, ExecEvent
 from ebpfless_arch.events.msgpack import WireError, pack, unpack
+from ebpfless_arch.events.own_calls import OWN_CALLS
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.users import Users
 from wire_samples import TIME
@@ -250,7 +252,10 @@ RETURNED: Dict[str, Optional[Dict[str, Any]]] = {
     "accept": {"family": 2, "ip": b"\x08\x08\x04\x04", "port": 80, "protocol": 0, "path": b""},
     "setsockopt": {"level": 1, "option": 26, "socket": (17, 3, 0x0300), "filter": FULL["setsockopt"]["filter"]},
     "setxattr": None, "removexattr": None, "ptrace": None, "signal": None, "mmap": None, "mprotect": None, "bpf": None,
+    "splice": None,
 }
+RETURNED.update(dict.fromkeys(OWN_CALLS))
+RETURNED.update(dict.fromkeys(network_samples.FULL))
 
 
 @pytest.mark.parametrize("event", sorted(FULL))

@@ -72,7 +72,7 @@ class CallMaker:
         event.fs_type = _text(values, "fs_type")
         event.syscall_source, event.syscall_path = _text(values, "source"), _text(values, "path")
         event.syscall_fs_type = event.fs_type
-        event.detached = values["detached"]
+        event.detached = values.get("detached", False)
         mount = values["mount"]
         if mount is not None:
             event.mount_id, event.parent_id, event.device, root, fs_type = mount

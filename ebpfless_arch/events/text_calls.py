@@ -169,6 +169,6 @@ TEXTS: Dict[str, Callable[[Event], str]] = {
     "load_module": _module, "unload_module": _module, "bind": _socket, "connect": _socket, "accept": _socket,
     "setsockopt": _socket_option,
 }
-TEXTS.update(dict.fromkeys("unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr splice".split(),
-                           _file))
+TEXTS.update(dict.fromkeys(
+    "unlink rmdir rename mkdir utimes link chmod chown chdir setxattr removexattr splice".split(), _file))
 TEXTS.update(dict.fromkeys(OWN_CALLS, _own))
