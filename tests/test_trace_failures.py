@@ -17,7 +17,9 @@ from ebpfless_arch.tracer.keeper import Keeper, Receiver
 OPENAT = "257"
 
 # A shell that tells its pid, opens the given file for each line it reads and answers with what it read.
-READER = 'echo $$; while read word; do while ! read line < "$0"; do :; done; echo "$word"; done; exit 7'
+# It tries again: in the window without a tracer its calls may fail.
+READER = ('echo $$; while read word; do while ! read line < "$0"; do :; done; '
+          'until echo "$word" 2>/dev/null; do :; done; done; exit 7')
 
 
 def start(file: Path, output: Path, **options: Any) -> Session:

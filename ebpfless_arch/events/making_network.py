@@ -28,7 +28,7 @@ def place(event: SocketEvent, record: Record) -> None:
     values = record[6]
     event.family, event.port, event.protocol = values["family"], values["port"], values["protocol"]
     event.ip = addresses.as_text(values["ip"])
-    event.path = decoded(values["path"] or b"")
+    event.path = decoded(values.get("path") or b"")
     event.peer_port = values.get("peer_port", 0)
 
 
