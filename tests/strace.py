@@ -34,10 +34,12 @@ class Form(NamedTuple):
 
 _FORMS: Dict[str, Form] = {
     "open": Form("open", 0), "openat": Form("open", 1), "openat2": Form("open", 1), "creat": Form("open", 0),
+    "truncate": Form("open", 0), "truncate64": Form("open", 0),
     "execve": Form("exec", 0), "execveat": Form("exec", 1),
     "unlink": Form("unlink", 0), "unlinkat": Form("unlink", 1, directory=0), "rmdir": Form("rmdir", 0),
     "rename": Form("rename", 0, 1), "renameat": Form("rename", 1, 3, 0), "renameat2": Form("rename", 1, 3, 0),
     "mkdir": Form("mkdir", 0), "mkdirat": Form("mkdir", 1, directory=0),
+    "mknod": Form("mknod", 0), "mknodat": Form("mknod", 1, directory=0),
     "link": Form("link", 0, 1), "linkat": Form("link", 1, 3), "symlink": Form("link", 0, 1),
     "symlinkat": Form("link", 0, 2),
     "chmod": Form("chmod", 0), "fchmod": Form("chmod", -1, descriptor=0), "fchmodat": Form("chmod", 1, directory=0),
@@ -57,6 +59,8 @@ _FORMS: Dict[str, Form] = {
 EVENTS = frozenset(form.event for form in _FORMS.values())
 _SOCKETS = ("connect", "bind")
 _ATTRIBUTES = ("setxattr", "removexattr")
+# The events of these do not carry the path as it was given: names are compared.
+_NAMED = _ATTRIBUTES + ("mknod",)
 
 # "?": a machine may lack the call, and an older strace its name.
 OPTIONS = ("-f", "-y", "-xx", "-s", "8192", "-e", "signal=none",
@@ -104,7 +108,7 @@ def _told(call: str, arguments: List[str], result: str) -> Told:
     event = form.event
     if call == "unlinkat" and "AT_REMOVEDIR" in arguments[2]:
         event = "rmdir"
-    if event in _ATTRIBUTES:
+    if event in _NAMED:
         name = os.path.basename(name)
     return Told(event, (name, second) if form.second >= 0 else (name,), word, _place(form, arguments, result) if word == "ok" else "")
 
@@ -182,6 +186,8 @@ def _of_event(event: Event) -> Told:
         texts = (arguments.get("path"), arguments.get("destination_path"))
     elif name in _ATTRIBUTES:
         texts = (file["name"], file["attribute_name"])
+    elif name in _NAMED:
+        texts = (file["name"],)
     place = file.get("path") or file.get("name") if word == "ok" else ""
     return Told(name, tuple(text or "" for text in texts), word, place or "")
 
