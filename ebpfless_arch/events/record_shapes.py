@@ -114,7 +114,7 @@ VALUES: Dict[str, Shape] = {
     "from_memory": flag, "name": maybe(either(NAME, row(NAME, flag))),
     "capabilities": row(U64, U64), "limit": row(U64, U64), "socket": row(U32, U32, U32),
     "detached": flag, "outgoing": flag, "type": either(ANY_INT, maybe(PATH)), "description": maybe(PATH),
-    "own": _END, "peer": _END, "state": maybe(either(flag, text(64))), "value": octets(65536), "old_value": octets(65536),
+    "own": _END, "peer": _END, "state": flag, "value": octets(65536), "old_value": octets(65536),
     "bpf": row(U32, U32, NAME, series(U32, 32768)), "filter": octets(32768), "ip": octets(16),
     "resource": I64, "option": I64, "family": U16, "port": U16, "peer_port": U16, "protocol": U32,
     "identity": maybe(IDENTITY), "process_identity": maybe(IDENTITY),
