@@ -152,7 +152,8 @@ NEEDED.update((event, tuple(field.value for field in call.fields)) for event, ca
 # Where one name means two things, this event's; else VALUES has it.
 _OF_EVENT: Dict[Tuple[str, str], Shape] = {
     ("unload_module", "name"): maybe(NAME), ("prctl", "name"): maybe(row(NAME, flag)),
-    ("memfd_create", "name"): maybe(NAME), ("dns", "message"): _DNS, ("imds", "message"): _IMDS,
+    ("memfd_create", "name"): maybe(NAME), ("selinux", "name"): maybe(PATH), ("sysctl", "name"): maybe(PATH),
+    ("dns", "message"): _DNS, ("imds", "message"): _IMDS,
     ("socket", "type"): ANY_INT, ("mknod", "type"): ANY_INT, ("setns", "type"): ANY_INT,
     ("perf_event_open", "type"): ANY_INT, ("add_key", "type"): maybe(PATH), ("request_key", "type"): maybe(PATH),
 }
