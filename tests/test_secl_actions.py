@@ -338,3 +338,30 @@ def test_the_record_of_a_hashed_program_shows_it(tmp_path: Path) -> None:
     told = json.loads(line)
     wanted = digests(Path("/bin/cat").resolve().read_bytes())
     assert told["file"]["hashes"] == wanted and told["process"]["executable"]["hashes"] == wanted
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-stats"]])
+def test_a_script_is_hashed_and_not_its_interpreter(tmp_path: Path, options: List[str]) -> None:
+    script = tmp_path / "script"
+    script.write_bytes(b"#!/bin/sh\nexit 3\n")
+    script.chmod(0o755)
+    policy = write_policy(tmp_path / "p.json", [rule("run", 'exec.file.path == "%s"' % script, {"hash": {}})])
+    result = run_traced([str(script)], ["--policy", policy] + options)
+    assert result.status == 3
+    found, = [event for event in result.events if is_detection(event)]
+    assert found["process"]["executable"]["hashes"] == digests(script.read_bytes())
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-stats"]])
+def test_a_program_is_refused_by_its_digest(tmp_path: Path, options: List[str]) -> None:
+    """Before the call, /proc/PID/exe is still the caller."""
+    (tmp_path / "tool").write_bytes(Path("/bin/echo").resolve().read_bytes())
+    (tmp_path / "other").write_bytes(Path("/bin/sleep").resolve().read_bytes())
+    for name in ("tool", "other"):
+        (tmp_path / name).chmod(0o755)
+    wanted = digests((tmp_path / "tool").read_bytes())[1]
+    policy = write_policy(tmp_path / "p.json", [
+        rule("no", 'exec.file.hashes == "%s" && exec.file.path =~ "%s/*"' % (wanted, tmp_path), {"deny": {"errno": "EACCES"}})])
+    result = run_traced(["sh", "-c", "./tool; echo $?; ./other 0; echo $?"], ["--policy", policy] + options,
+                        cwd=str(tmp_path))
+    assert result.stdout == b"126\n0\n"

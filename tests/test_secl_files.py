@@ -105,7 +105,7 @@ def test_yaml_that_no_json_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     circle: List[object] = []
     circle.append(circle)
     (tmp_path / "mine.yml").write_text(RULES)
-    for bad, words in ((circle, "Circular reference"), ({(1, 2): 3}, "keys must be str")):
+    for bad, words in ((circle, "Circular reference"), ({(1, 2): 3}, "keys must be")):
         monkeypatch.setitem(sys.modules, "yaml", stand_in({"rules": [{"id": "x", "actions": bad}]}))
         with pytest.raises(PolicyError) as caught:
             load_policies([str(tmp_path)])

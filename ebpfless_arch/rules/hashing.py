@@ -122,11 +122,21 @@ def _open(file: File, process: Process) -> int:
 
 def _places(file: File, process: Process) -> Iterator[_Place]:
     for record in (process,) + process.ancestors:
-        if record.file is file:
-            yield _Place(f"/proc/{record.pid}/exe", False)
+        executable = f"/proc/{record.pid}/exe"
+        if record.file is file and (file.inode or _leads_to(executable, file.path)):
+            yield _Place(executable, False)
     if file.path:
         yield _Place(f"/proc/{process.pid}/root{file.path}", False)
         yield _Place(file.path, True)
+
+
+def _leads_to(link: str, path: str) -> bool:
+    """Whether a process runs this very file, for when nothing but its path is known: a script's process runs its
+    interpreter, and one that asks for another program still runs its own."""
+    try:
+        return os.readlink(link) == path
+    except OSError:
+        return False
 
 
 def _open_at(place: _Place, file: File) -> int:
