@@ -134,6 +134,8 @@ def test_kill_and_deny_are_handed_to_the_agent(tmp_path: Path) -> None:
     ("mkdir.file.destination.rights == 0777", []), ("mkdir.file.rights == 0777", ["mkdir.file.rights"]),
     ('mount.fs_type == "x"', ["mount.fs_type"]), ('mount.syscall.fs_type == "x"', []),
     ("accept.addr.port == 7", []), ("accept.addr.ip == 1.2.3.4", ["accept.addr.ip"]),
+    ('dns.question.name == "x.org" && dns.question.type == A', []), ("dns.response.code == NXDOMAIN", ["dns.response.code"]),
+    ('imds.url == "/x" && imds.server == "y"', ["imds.server"]), ('sysctl.name == "x" && sysctl.old_value == "1"', []),
     ("connect.addr.ip == 1.2.3.4 && signal_is", None), ("signal.retval < 0", ["signal.retval"]),
 ])
 def test_a_deny_goes_by_what_is_known_before_the_call(tmp_path: Path, expression: str, late: Optional[List[str]]) -> None:
@@ -342,11 +344,12 @@ def test_the_record_of_a_hashed_program_shows_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--disable-stats"]])
 def test_a_script_is_hashed_and_not_its_interpreter(tmp_path: Path, options: List[str]) -> None:
-    script = tmp_path / "script"
-    script.write_bytes(b"#!/bin/sh\nexit 3\n")
+    # It ends when its detection is written: the digest is taken while it runs.
+    script, told = tmp_path / "script", tmp_path / "told"
+    script.write_bytes(b'#!/bin/sh\nuntil grep -q \'"rule_id":"run"\' told; do :; done\nexit 3\n')
     script.chmod(0o755)
     policy = write_policy(tmp_path / "p.json", [rule("run", 'exec.file.path == "%s"' % script, {"hash": {}})])
-    result = run_traced([str(script)], ["--policy", policy] + options)
+    result = run_traced([str(script)], ["--policy", policy, "--output", str(told)] + options, cwd=str(tmp_path))
     assert result.status == 3
     found, = [event for event in result.events if is_detection(event)]
     assert found["process"]["executable"]["hashes"] == digests(script.read_bytes())

@@ -304,7 +304,7 @@ _EVENTS = (
     _Event("dns", "",
            "id:int@e.id question.class:int@e.question_class question.count:int@e.count question.length:int@e.length "
            "question.name:string!folded@e.name question.name.length:int@size(e.name) "
-           "question.type:int@e.question_type response.code:int@e.code", _SEEN),
+           "question.type:int@e.question_type response.code:int@e.code", _SEEN, "response.code"),
     _Event("bpf", "",
            "cmd:int@e.command map.name:string!short@e.map_name map.type:int@e.map_type "
            "prog.attach_type:int@e.attach_type prog.helpers:int[]@e.helpers prog.name:string!short@e.program_name "
@@ -320,7 +320,8 @@ _EVENTS = (
     _Event("imds", "",
            "aws.is_imds_v2:bool@e.is_imds_v2 aws.security_credentials.type:string@e.credentials_type "
            "cloud_provider:string@e.cloud_provider host:string@e.host server:string@e.server "
-           "type:string@e.message_type url:string@e.url user_agent:string@e.user_agent", _SEEN),
+           "type:string@e.message_type url:string@e.url user_agent:string@e.user_agent", _SEEN,
+           "server aws.security_credentials.type"),
     _Event("socket", "",
            "domain:int!ours@e.family type:int!ours@e.socket_type protocol:int!ours@e.protocol retval:int!ours@e.retval",
            _SEEN),
