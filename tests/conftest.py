@@ -58,15 +58,24 @@ def _compile(source: Path, target: Path, flags: Tuple[str, ...]) -> str:
     if "-m32" in flags and not _builds_32_bit(compiler, target.parent):
         pytest.skip("needs a compiler for 32-bit programs (gcc-multilib)")
     command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", str(target), str(source)]
-    subprocess.check_call(command + list(flags))
+    subprocess.check_call(command + list(flags) + _headers(compiler, flags))
     return str(target)
+
+
+def _headers(compiler: str, flags: Tuple[str, ...]) -> List[str]:
+    """Where <asm/...> is for 32-bit programs: Debian's gcc-multilib, which links it, refuses to stand beside a compiler
+    for another machine; gcc-12-multilib does not."""
+    if "-m32" not in flags:
+        return []
+    machine = subprocess.check_output([compiler, "-print-multiarch"]).decode().strip()
+    return ["-isystem", "/usr/include/" + machine] if machine else []
 
 
 def _builds_32_bit(compiler: str, folder: Path) -> bool:
     source = folder / "empty.c"
     source.write_text("#include <stdio.h>\nint main(void) { return 0; }\n")
     command = [compiler, "-m32", "-static", "-o", str(folder / "empty"), str(source)]
-    return subprocess.call(command, stderr=subprocess.DEVNULL) == 0
+    return subprocess.call(command + _headers(compiler, ("-m32",)), stderr=subprocess.DEVNULL) == 0
 
 
 @pytest.fixture
