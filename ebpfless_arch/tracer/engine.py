@@ -10,7 +10,6 @@ place that knows it.
 import errno
 import os
 import signal
-import traceback
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.events import interest, records
@@ -20,30 +19,16 @@ from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
+from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import CARRIER, GUARD, LOOK, Row
+from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
-
-
-class Tracee:
-    """One thread under trace. `pid` is its process; `pending` the call whose result we wait for, `carried` what we know
-    of that call's payload."""
-
-    __slots__ = ("tid", "pid", "pending", "carried", "in_call", "skip_entry", "adopted")
-
-    def __init__(self, tid: int, pid: int) -> None:
-        self.tid = tid
-        self.pid = pid
-        self.pending: Optional[decode.Pending] = None
-        self.carried: Optional[Carried] = None
-        self.in_call = False
-        self.skip_entry = False
-        self.adopted = False
 
 
 def _pending_news() -> List[Tuple[int, int]]:
@@ -60,19 +45,6 @@ def _pending_news() -> List[Tuple[int, int]]:
         news.append(found)
 
 
-def _threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
-    """Thread and process ids of all that live below the keeper or are of the family, but for this very process."""
-    found: List[Tuple[int, int]] = []
-    for pid in sorted(set(procfs.descendants(keeper, *family)).union(family)):
-        if pid == os.getpid():
-            continue
-        try:
-            found += [(tid, pid) for tid in procfs.threads(pid) if not procfs.is_dead(pid, tid)]
-        except OSError:
-            continue
-    return found
-
-
 def _is_over(tid: int, status: int) -> bool:
     """Whether a thread is no longer in the stop that a status told of."""
     if not os.WIFSTOPPED(status):
@@ -83,9 +55,8 @@ def _is_over(tid: int, status: int) -> bool:
         return True
 
 
-# The command, whether it has begun, whether it is stopped; each thread, its process, whether it is in a call, and at
-# which of its stops; the news that have not been dealt with.
-Snapshot = Tuple[int, bool, bool, List[Tuple[int, int, bool, bool]], List[Tuple[int, int]]]
+# The command, whether it has begun, whether it is stopped; its threads; the news that have not been dealt with.
+Snapshot = Tuple[int, bool, bool, List[Thread], List[Tuple[int, int]]]
 
 
 class Engine:
@@ -102,13 +73,9 @@ class Engine:
         self._keeper = keeper
         self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
         self._watch = Watch(wanted)
-        self._tracees: Dict[int, Tracee] = {}
-        self._threaded: Set[int] = set()
-        self._foreign: Set[int] = set()
+        self._tracees = Tracees()
+        self._reports = Reports(self._writer)
         self._takes_privileges = privileges.are_taken_away(machine.features, filtered)
-        self._neutralised: Set[str] = set()
-        self._main = 0
-        self._launched = True
         self._halted = False
         self._exhausted = False
         self._news: List[Tuple[int, int]] = []
@@ -126,14 +93,13 @@ class Engine:
     def seize(self, tid: int, pid: int) -> None:
         """Begin to trace a running thread; raises OSError."""
         ptrace.seize(tid, self._options())
-        self._tracees[tid] = Tracee(tid, pid)
+        self._tracees.add(tid, pid)
         if not self._filtered:
             ptrace.interrupt(tid)
 
     def seize_command(self, pid: int) -> None:
         """Begin to trace the child that will become the command; its doings count from its first exec on."""
-        self._main = pid
-        self._launched = False
+        self._reports.begin(pid)
         self.seize(pid, pid)
 
     def take_over(self, keeper: int, main: int, family: Sequence[int]) -> Tuple[int, str]:
@@ -142,11 +108,11 @@ class Engine:
 
         Returns how many threads it has now, and why some could not be had ("" when all could).
         """
-        self._main = main
+        self._reports.main = main
         problem = ""
         tried: Set[int] = set()
         while True:
-            fresh = [(tid, pid) for tid, pid in _threads_below(keeper, family) if tid not in tried]
+            fresh = [(tid, pid) for tid, pid in threads_below(keeper, family) if tid not in tried]
             if not fresh:
                 return len(self._tracees), problem
             for tid, pid in fresh:
@@ -165,25 +131,20 @@ class Engine:
             while not self._exhausted:
                 self._deal_with(self._wait())
         except ChildProcessError:
-            self._emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
+            self._reports.emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
             return True
         except Exception:  # fail-open: the tracees that wait for us must be resumed by somebody
-            self._report_fault(0, 0)
+            self._reports.fault(0, 0)
         return False
 
     def snapshot(self) -> Snapshot:
         """What another engine needs to go on with these tracees."""
-        threads = [(each.tid, each.pid, each.in_call, each.skip_entry) for each in self._tracees.values()]
-        return self._main, self._launched, self._halted, threads, self._news
+        return self._reports.main, self._reports.launched, self._halted, self._tracees.snapshot(), self._news
 
     def restore(self, snapshot: Snapshot) -> int:
         """Go on for an engine that failed in this very process; returns how many calls' results are not awaited."""
-        self._main, self._launched, self._halted, threads, news = snapshot
-        for tid, pid, in_call, skip_entry in threads:
-            tracee = self._tracees[tid] = Tracee(tid, pid)
-            tracee.in_call, tracee.skip_entry = in_call, skip_entry
-            if tid != pid:
-                self._threaded.add(pid)
+        self._reports.main, self._reports.launched, self._halted, threads, news = snapshot
+        self._tracees.restore(threads)
         # The first of these may have been dealt with, wholly or in part, when it came to the failure.
         self._deal_with([(tid, status) for tid, status in news if not _is_over(tid, status)])
         return sum(1 for _, _, in_call, _ in threads if in_call)
@@ -217,7 +178,7 @@ class Engine:
     def _is_stale(self, tid: int, status: int) -> bool:
         """Whether a status that had to wait is no longer true: when another thread has exec'ed meanwhile, the
         leader's id means that thread, which has a stop of its own that is still to be waited for."""
-        return tid in self._threaded and _is_over(tid, status)
+        return self._tracees.is_threaded(tid) and _is_over(tid, status)
 
     def _handle(self, tid: int, status: int) -> None:
         """One status: whatever happens in here, a stopped thread goes on."""
@@ -234,7 +195,7 @@ class Engine:
         except Exception as error:  # fail-open: an error of ours must never hold a program
             self._release(stop, tracee, status)
             self._exhausted = isinstance(error, MemoryError)
-            self._report_fault(tracee.pid, tid)
+            self._reports.fault(tracee.pid, tid)
         self._pulse.end()
 
     def _release(self, stop: Stop, tracee: Tracee, status: int) -> None:
@@ -284,12 +245,12 @@ class Engine:
         found = self._result(stop, tracee, result)
         stop.resume(self._request)
         for record in found:
-            self._emit(record)
+            self._reports.emit(record)
 
     def _on_entry(self, stop: Stop, tracee: Tracee, call: Call) -> bool:
         """Look at a call before it runs; True when its result is needed."""
         if call.abi is None:
-            self._report_foreign(stop, call)
+            self._reports.foreign(stop, call)
             return False
         tracee.pending = tracee.carried = None
         for row in self._tables[call.abi.name].get(call.number, ()):
@@ -315,7 +276,7 @@ class Engine:
 
     def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Have a call refused that some rule denies; the keeper, who decides, also reports it."""
-        if not self._interest.denied or not self._counts(stop.pid):
+        if not self._interest.denied or not self._reports.counts(stop.pid):
             return
         pending = tracee.pending
         asked: List[Record] = []
@@ -332,10 +293,6 @@ class Engine:
                 stop.refuse(call.abi, refusal)
                 tracee.pending = tracee.carried = None
                 return
-
-    def _counts(self, pid: int) -> bool:
-        """Whether what a process does is the command's doing: before its first exec it is our own."""
-        return self._launched or pid != self._main
 
     def _result(self, stop: Stop, tracee: Tracee, result: int) -> List[Record]:
         """What a finished call amounts to: nothing where nobody wants to know."""
@@ -357,7 +314,8 @@ class Engine:
         return found
 
     def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
-        tracee = self._after_exec(stop.tid, stop.message())
+        tracee = self._tracees.execed(stop.tid, stop.message())
+        self._reports.forget(tracee.pid)
         stop.pid = tracee.pid
         pending, tracee.pending = tracee.pending, None
         tracee.carried = None
@@ -369,27 +327,12 @@ class Engine:
             else:
                 record = results.plain_exec(stop)
         finally:
-            if tracee.pid == self._main:
-                self._launched = True
+            self._reports.execed(tracee.pid)
         lost = privileges.taken_away(stop.tid, record[5]) if self._takes_privileges else ""
         stop.resume(self._request)
-        self._emit(record)
+        self._reports.emit(record)
         if lost:
-            self._report_neutralised(record, lost)
-
-    def _after_exec(self, tid: int, former: int) -> Tracee:
-        """The thread that exec'ed has the leader's id now, and the other threads are gone (ptrace(2), "execve")."""
-        tracee = self._tracees[tid]
-        if former != tid and former in self._tracees:
-            tracee = self._tracees.pop(former)
-            tracee.tid = tracee.pid = tid
-            self._tracees[tid] = tracee
-        if tid in self._threaded:
-            self._threaded.discard(tid)
-            for other in [each.tid for each in self._tracees.values() if each.pid == tid and each.tid != tid]:
-                del self._tracees[other]
-        self._foreign.discard(tid)
-        return tracee
+            self._reports.neutralised(record, lost)
 
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = stop.message()
@@ -403,21 +346,15 @@ class Engine:
         if not thread:
             self._add_process(child, tracee.pid)
             return
-        self._threaded.add(tracee.pid)
-        known = self._tracees.get(child)
-        if known is None or not known.adopted:
-            self._tracees[child] = Tracee(child, tracee.pid)
-        else:
-            known.adopted = False
+        self._tracees.introduce(child, tracee.pid)
 
     def _add_process(self, child: int, parent: int) -> None:
-        known = self._tracees.get(child)
-        if known is not None and known.adopted:
-            known.adopted = False
-            return
-        self._tracees[child] = Tracee(child, child)
-        self._watch.forked(child, parent)
-        self._emit((records.FORK, decode.now(), child, child, parent))
+        if self._tracees.introduce(child, child):
+            self._begin_process(child, child, parent)
+
+    def _begin_process(self, pid: int, tid: int, parent: int) -> None:
+        self._watch.forked(pid, parent)
+        self._reports.emit((records.FORK, decode.now(), pid, tid, parent))
 
     def _onwards(self, tracee: Tracee) -> int:
         """How to resume from a stop in the middle of a call: to its result, if that is awaited."""
@@ -439,75 +376,42 @@ class Engine:
             pid, parent = procfs.group_leader(tid)
         except (OSError, KeyError, ValueError):
             pid, parent = tid, 0
-        tracee = Tracee(tid, pid)
+        tracee = self._tracees.add(tid, pid)
         tracee.adopted = True
-        self._tracees[tid] = tracee
         if pid == tid:
-            self._watch.forked(pid, parent)
-            self._emit((records.FORK, decode.now(), pid, tid, parent))
-        else:
-            self._threaded.add(pid)
+            self._begin_process(pid, tid, parent)
         return tracee
 
     def _on_end(self, tid: int, status: int) -> None:
-        tracee = self._tracees.pop(tid, None)
+        tracee = self._tracees.remove(tid)
         if tracee is None:
             return
         self._report_last_act(tracee)
         if tracee.pid != tid:
             return
-        self._threaded.discard(tid)
-        self._foreign.discard(tid)
+        self._reports.forget(tid)
         self._watch.ended(tid)
         if os.WIFEXITED(status):
             cause, code = 0, os.WEXITSTATUS(status)
         else:
             cause, code = (1 if os.WCOREDUMP(status) else 2), os.WTERMSIG(status)
-        self._emit((records.EXIT, decode.now(), tid, tid, cause, code))
+        self._reports.emit((records.EXIT, decode.now(), tid, tid, cause, code))
         self._halt_keeper(tid, False)
-        self._report_state(tid, records.ENDED, (status, len(self._tracees)))
+        self._reports.state(tid, records.ENDED, (status, len(self._tracees)))
 
     def _report_last_act(self, tracee: Tracee) -> None:
         """A process that killed itself never came back from the call that did it."""
         pending = tracee.pending
         if pending is not None and pending.row.event == "signal" and pending.values["pid"] in (0, tracee.pid):
-            self._emit(results.finish_killed(Stop(self._machine, tracee.tid, tracee.pid), pending))
-
-    # --- reports ----------------------------------------------------------------
-
-    def _report_fault(self, pid: int, tid: int) -> None:
-        self._writer.put((records.FAULT, decode.now(), pid, tid, traceback.format_exc()))
-
-    def _report_state(self, pid: int, word: int, value: object) -> None:
-        """Tell the keeper what became of the command itself."""
-        if pid == self._main:
-            self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
+            self._reports.emit(results.finish_killed(Stop(self._machine, tracee.tid, tracee.pid), pending))
 
     def _halt_keeper(self, pid: int, halt: bool) -> None:
         """The keeper stops and goes on with the command, so that whoever started it sees job control at work."""
-        if pid == self._main and self._halted != halt and os.getppid() == self._keeper:
+        if pid == self._reports.main and self._halted != halt and os.getppid() == self._keeper:
             self._halted = halt
             os.kill(self._keeper, signal.SIGSTOP if halt else signal.SIGCONT)
 
-    def _emit(self, record: Record) -> None:
-        """Hand a record over; what the child does before it is the command is our own business."""
-        if self._counts(record[2]):
-            self._writer.put(record)
-
-    def _report_foreign(self, stop: Stop, call: Call) -> None:
-        if stop.pid not in self._foreign:
-            self._foreign.add(stop.pid)
-            self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
-                        "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
-                        % (call.number & 0xFFFFFFFF)))
-
-    def _report_neutralised(self, record: Record, lost: str) -> None:
-        """A program runs without what its file grants, for we are not privileged; told once for each file."""
-        text = "neutralised: %s of %s" % (lost, records.decoded(record[5]))
-        if text not in self._neutralised:
-            self._neutralised.add(text)
-            self._emit((records.BLIND, decode.now(), record[2], record[3],
-                        text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only"))
+    # --- escapes ----------------------------------------------------------------
 
     def _disarm(self, stop: Stop, call: Call, row: Row) -> Optional[decode.Pending]:
         """Take CLONE_UNTRACED away, so that the child keeps its tracer: with the filter but without a tracer,
@@ -520,12 +424,8 @@ class Engine:
             pending = decode.begin_clone(stop, row, call)
             if pending is None:
                 return None
-        self._report_escape(stop)
+        self._reports.escape(stop)
         return pending
-
-    def _report_escape(self, stop: Stop) -> None:
-        self._emit((records.BLIND, decode.now(), stop.pid, stop.tid,
-                    "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away"))
 
     def _options(self) -> int:
         options = (ptrace.O_TRACESYSGOOD | ptrace.O_TRACEFORK | ptrace.O_TRACEVFORK

@@ -1,0 +1,74 @@
+"""What the engine tells the keeper: records of what the command does, and of what cannot be seen."""
+
+import traceback
+from typing import Set
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.tracer import decode
+from ebpfless_arch.tracer.pipe import Writer
+from ebpfless_arch.tracer.stops import Call, Stop
+
+
+class Reports:
+    """`main` is the command's process; `launched`: whether it has executed its program, and is no longer our own child."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._foreign: Set[int] = set()
+        self._neutralised: Set[str] = set()
+        self.main = 0
+        self.launched = True
+
+    def begin(self, main: int) -> None:
+        """The child that will become the command; its doings count from its first exec on."""
+        self.main, self.launched = main, False
+
+    def execed(self, pid: int) -> None:
+        """A process has executed a program."""
+        if pid == self.main:
+            self.launched = True
+
+    def counts(self, pid: int) -> bool:
+        """Whether what a process does is the command's doing: before its first exec it is our own."""
+        return self.launched or pid != self.main
+
+    def forget(self, pid: int) -> None:
+        """A process has ended, or is another program now."""
+        self._foreign.discard(pid)
+
+    def emit(self, record: Record) -> None:
+        """Hand a record over; what the child does before it is the command is our own business."""
+        if self.launched or record[2] != self.main:
+            self._writer.put(record)
+
+    def fault(self, pid: int, tid: int) -> None:
+        """The exception that is being handled."""
+        self._writer.put((records.FAULT, decode.now(), pid, tid, traceback.format_exc()))
+
+    def state(self, pid: int, word: int, value: object) -> None:
+        """Tell the keeper what became of the command itself."""
+        if pid == self.main:
+            self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
+
+    def foreign(self, stop: Stop, call: Call) -> None:
+        """A call of an ABI that we do not know; told once for each program."""
+        if stop.pid not in self._foreign:
+            self._foreign.add(stop.pid)
+            self._blind(stop, "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
+                        % (call.number & 0xFFFFFFFF))
+
+    def neutralised(self, record: Record, lost: str) -> None:
+        """A program runs without what its file grants, for we are not privileged; told once for each file."""
+        text = "neutralised: %s of %s" % (lost, records.decoded(record[5]))
+        if text not in self._neutralised:
+            self._neutralised.add(text)
+            self.emit((records.BLIND, decode.now(), record[2], record[3],
+                       text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only"))
+
+    def escape(self, stop: Stop) -> None:
+        """A child was to be started without its tracer."""
+        self._blind(stop, "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away")
+
+    def _blind(self, stop: Stop, text: str) -> None:
+        self.emit((records.BLIND, decode.now(), stop.pid, stop.tid, text))

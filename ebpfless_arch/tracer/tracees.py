@@ -1,0 +1,105 @@
+"""The threads under trace, by their ids: who they are, and what is awaited of each."""
+
+import os
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.tracer.decode import Pending
+from ebpfless_arch.tracer.payload import Carried
+
+Thread = Tuple[int, int, bool, bool]
+"""A thread, its process, whether it is in a call, and at which of its stops: what outlives an engine."""
+
+
+class Tracee:
+    """One thread under trace. `pid` is its process; `pending` the call whose result we wait for, `carried` what we know
+    of that call's payload; `adopted`: it stopped before its parent's event had come."""
+
+    __slots__ = ("tid", "pid", "pending", "carried", "in_call", "skip_entry", "adopted")
+
+    def __init__(self, tid: int, pid: int) -> None:
+        self.tid = tid
+        self.pid = pid
+        self.pending: Optional[Pending] = None
+        self.carried: Optional[Carried] = None
+        self.in_call = False
+        self.skip_entry = False
+        self.adopted = False
+
+
+class Tracees:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._by_tid: Dict[int, Tracee] = {}
+        self._threaded: Set[int] = set()
+        self.get = self._by_tid.get
+
+    def __len__(self) -> int:
+        return len(self._by_tid)
+
+    def __iter__(self) -> Iterator[Tracee]:
+        return iter(self._by_tid.values())
+
+    def is_threaded(self, pid: int) -> bool:
+        """Whether a process is known to have, or to have had, more than one thread."""
+        return pid in self._threaded
+
+    def add(self, tid: int, pid: int) -> Tracee:
+        """A thread of which nothing is known yet."""
+        tracee = self._by_tid[tid] = Tracee(tid, pid)
+        if tid != pid:
+            self._threaded.add(pid)
+        return tracee
+
+    def introduce(self, tid: int, pid: int) -> bool:
+        """A thread that its parent's event tells of; False if it was adopted, and is known already."""
+        known = self._by_tid.get(tid)
+        if known is not None and known.adopted:
+            known.adopted = False
+            return False
+        self.add(tid, pid)
+        return True
+
+    def execed(self, tid: int, former: int) -> Tracee:
+        """The thread that exec'ed has the leader's id now, and the other threads are gone (ptrace(2), "execve")."""
+        tracee = self._by_tid[tid]
+        if former != tid and former in self._by_tid:
+            tracee = self._by_tid.pop(former)
+            tracee.tid = tracee.pid = tid
+            self._by_tid[tid] = tracee
+        if tid in self._threaded:
+            self._threaded.discard(tid)
+            for other in [each.tid for each in self if each.pid == tid and each.tid != tid]:
+                del self._by_tid[other]
+        return tracee
+
+    def remove(self, tid: int) -> Optional[Tracee]:
+        """A thread that has ended, None if it was not known."""
+        tracee = self._by_tid.pop(tid, None)
+        if tracee is not None and tracee.pid == tid:
+            self._threaded.discard(tid)
+        return tracee
+
+    def snapshot(self) -> List[Thread]:
+        """What another engine needs to go on with them."""
+        return [(each.tid, each.pid, each.in_call, each.skip_entry) for each in self]
+
+    def restore(self, threads: Sequence[Thread]) -> None:
+        """Take over those of another engine."""
+        for tid, pid, in_call, skip_entry in threads:
+            tracee = self.add(tid, pid)
+            tracee.in_call, tracee.skip_entry = in_call, skip_entry
+
+
+def threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
+    """Thread and process ids of all that live below the keeper or are of the family, but for this very process."""
+    found: List[Tuple[int, int]] = []
+    for pid in sorted(set(procfs.descendants(keeper, *family)).union(family)):
+        if pid == os.getpid():
+            continue
+        try:
+            found += [(tid, pid) for tid in procfs.threads(pid) if not procfs.is_dead(pid, tid)]
+        except OSError:
+            continue
+    return found
