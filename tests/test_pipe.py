@@ -1,6 +1,7 @@
 """The way of records from tracer to keeper: nothing is lost that is not counted."""
 
 import os
+import select
 from typing import Any, List, Tuple
 
 import pytest
@@ -90,6 +91,33 @@ def test_what_a_dead_tracer_had_half_written_is_dropped(cut: int) -> None:
     successor.flush()
     assert [each[1] for each in all_batches(reader)] == list(range(128)) + [997]
     for end in second:
+        os.close(end)
+
+
+def test_what_a_dead_tracer_had_begun_is_dropped_when_another_writes_into_the_same_pipe() -> None:
+    """Pieces arrive whole or not at all, so a tracer dies between two of them."""
+    ends, spare = make_pipe(), make_pipe()
+    writer, reader = Writer(spare[1]), Reader(ends[0])
+    for number in range(64):
+        writer.put(record(number, 1009))
+    os.write(ends[1], os.read(spare[0], 5 * select.PIPE_BUF))
+    successor = Writer(ends[1])
+    for number in range(101, 202):
+        successor.put(record(number, 1013))
+    assert successor.flush()
+    assert [each[1] for each in all_batches(reader)] == list(range(101, 202))
+    for end in ends + spare:
+        os.close(end)
+
+
+def test_a_record_of_any_length_arrives() -> None:
+    ends = make_pipe()
+    writer, reader = Writer(ends[1]), Reader(ends[0])
+    for size in list(range(3900, 4201)) + [300007]:
+        writer.put(record(size, size))
+        assert writer.flush()
+        assert all_batches(reader) == [record(size, size)]
+    for end in ends:
         os.close(end)
 
 

@@ -1,4 +1,8 @@
-"""Records on their way from the tracer to the keeper: batches, marshalled, each with its length in front."""
+"""Records on their way from the tracer to the keeper: batches, marshalled, in pieces.
+
+A tracer and the one that stands by for it write into the same pipe. No piece is longer than PIPE_BUF, so each arrives
+whole or not at all (pipe(7)); the batch that a dead tracer had begun ends where its successor's first piece comes.
+"""
 
 import collections
 import fcntl
@@ -13,7 +17,9 @@ from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.pulse import Pulse
 
-_LENGTH = struct.Struct("=I")
+# A piece's writer (a number of its own), how long its content is, whether it is the last of a batch.
+_HEAD = struct.Struct("=IHH")
+_CONTENT = select.PIPE_BUF - _HEAD.size
 _VERDICT = struct.Struct("=QI")
 _PATIENCE_SECONDS = 1.0
 _BATCH = 64
@@ -62,6 +68,7 @@ class Writer:
     def __init__(self, descriptor: int, room: int = 2 << 20) -> None:
         self._descriptor = descriptor
         self._batch: List[Record] = []
+        self._name = int.from_bytes(os.urandom(4), "little")
         self._waiting: Deque[bytes] = collections.deque()
         self._waiting_bytes = 0
         self._room = room
@@ -111,14 +118,15 @@ class Writer:
             self._lost += len(batch)
             return
         self._lost = 0
-        self._waiting.append(_LENGTH.pack(len(data)) + data)
-        self._waiting_bytes += len(data) + _LENGTH.size
+        for start in range(0, len(data), _CONTENT):
+            part = data[start:start + _CONTENT]
+            self._waiting.append(_HEAD.pack(self._name, len(part), start + _CONTENT >= len(data)) + part)
+            self._waiting_bytes += len(part) + _HEAD.size
 
     def _write(self) -> bool:
         while self._waiting:
-            data = self._waiting[0]
             try:
-                count = os.write(self._descriptor, data)
+                os.write(self._descriptor, self._waiting[0])
             except BlockingIOError:
                 return False
             except OSError:
@@ -126,11 +134,7 @@ class Writer:
                 self._broken = True
                 self._waiting.clear()
                 return True
-            self._waiting_bytes -= count
-            if count == len(data):
-                self._waiting.popleft()
-            else:
-                self._waiting[0] = data[count:]
+            self._waiting_bytes -= len(self._waiting.popleft())
         return True
 
 
@@ -142,7 +146,8 @@ class Asker:
         self._writer = writer
         self._verdicts = verdicts
         self._patience = patience
-        self._number = 0
+        # An answer to the tracer before us may still come.
+        self._number = int.from_bytes(os.urandom(4), "little") << 16
         self._deaf = False
 
     def ask(self, record: Record) -> int:
@@ -193,11 +198,15 @@ class Reader:
         self.descriptor = descriptor
         self.ended = False
         self._data = bytearray()
+        self._begun = bytearray()
+        self._batches: Deque[bytes] = collections.deque()
+        self._held = 0
+        self._writer = -1
         self._room = room
 
     def has_room(self) -> bool:
         """Whether it wants more."""
-        return len(self._data) < self._room and not self.ended
+        return self._held + len(self._begun) + len(self._data) < self._room and not self.ended
 
     def fill(self) -> None:
         """Take in what the pipe holds; `ended` is set when the tracer's end is closed."""
@@ -208,39 +217,46 @@ class Reader:
                 return
             self.ended = not part
             self._data += part
+            self._sort()
 
     def has_batch(self) -> bool:
         """Whether a whole batch is there."""
-        return 0 < self._first_end() <= len(self._data)
+        return bool(self._batches)
 
     def is_loaded(self) -> bool:
         """Whether something can be done without waiting: a whole batch is there, or the end has come."""
         return self.ended or self.has_batch()
 
-    def _first_end(self) -> int:
-        """Where the first batch ends, 0 where not even its length is there."""
-        if len(self._data) < _LENGTH.size:
-            return 0
-        size: int = _LENGTH.unpack_from(self._data)[0]
-        return _LENGTH.size + size
-
     def move(self, descriptor: int) -> None:
         """Read on from another pipe; what a tracer had not finished writing when it died is dropped."""
-        end = 0
-        while len(self._data) - end >= _LENGTH.size:
-            following = end + _LENGTH.size + _LENGTH.unpack_from(self._data, end)[0]
-            if following > len(self._data):
-                break
-            end = following
-        del self._data[end:]
+        del self._data[:], self._begun[:]
         self.descriptor = descriptor
         self.ended = False
 
     def batch(self) -> List[Record]:
         """The next batch of records, empty when no whole one is there."""
-        end = self._first_end()
-        if not 0 < end <= len(self._data):
+        if not self._batches:
             return []
-        found: List[Record] = marshal.loads(bytes(self._data[_LENGTH.size:end]))
-        del self._data[:end]
+        data = self._batches.popleft()
+        self._held -= len(data)
+        found: List[Record] = marshal.loads(data)
         return found
+
+    def _sort(self) -> None:
+        """Put the pieces that have come whole together."""
+        start, data = 0, self._data
+        while len(data) - start >= _HEAD.size:
+            writer, size, is_last = _HEAD.unpack_from(data, start)
+            end = start + _HEAD.size + size
+            if end > len(data):
+                break
+            if writer != self._writer:
+                self._writer = writer
+                del self._begun[:]
+            self._begun += data[start + _HEAD.size:end]
+            if is_last:
+                self._batches.append(bytes(self._begun))
+                self._held += len(self._begun)
+                del self._begun[:]
+            start = end
+        del data[:start]
