@@ -17,6 +17,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Ty
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROGRAMS = REPOSITORY / "tests" / "programs"
 
+FOLDER = os.environ.get("TESTED_FOLDER") or str(REPOSITORY)
+"""Where `python -m ebpfless` finds what is tested: a checkout, or a folder that holds the one file alone.
+
+In the latter case pytest has to be started in that folder, since Python looks into its working directory first.
+"""
+
 DEADLINE = 90.0
 """Seconds after which a run counts as hung."""
 
@@ -35,7 +41,7 @@ class Result(NamedTuple):
 
 def environment(**changes: str) -> Dict[str, str]:
     """Our environment, with `python -m ebpfless` made available from any directory."""
-    return dict(os.environ, PYTHONPATH=str(REPOSITORY), **changes)
+    return dict(os.environ, PYTHONPATH=FOLDER, **changes)
 
 
 def trace_command(command: Sequence[str], options: Sequence[str] = ()) -> List[str]:

@@ -10,14 +10,14 @@ from typing import Iterable, Iterator, List
 import pytest
 
 import strace
-from blackbox import REPOSITORY, Event, event_options, read_events, run
+from blackbox import FOLDER, Event, event_options, read_events, run
 from real_programs import EVERYWHERE, Program
 from strace import Told
 
 SEARCH = os.pathsep.join(["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
                          + sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))[-1:])
 NOBODY = "65534"
-TRACE = [sys.executable, str(REPOSITORY / "ebpfless.py"), "trace", "--probe-addr", "none", "--wait-all"]
+TRACE = [sys.executable, os.path.join(FOLDER, "ebpfless.py"), "trace", "--probe-addr", "none", "--wait-all"]
 
 
 class Ground:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-from blackbox import REPOSITORY, Result, run, trace_command
+from blackbox import FOLDER, Result, run, trace_command
 
 NOBODY = 65534
 
@@ -31,8 +31,9 @@ def interpreter() -> Optional[str]:
 
 def copy_for_all(folder: Path) -> None:
     """Copies ebpfless to where everybody may read it."""
-    shutil.copytree(str(REPOSITORY / "ebpfless_arch"), str(folder / "ebpfless_arch"))
-    shutil.copy(str(REPOSITORY / "ebpfless.py"), str(folder))
+    if os.path.isdir(os.path.join(FOLDER, "ebpfless_arch")):
+        shutil.copytree(os.path.join(FOLDER, "ebpfless_arch"), str(folder / "ebpfless_arch"))
+    shutil.copy(os.path.join(FOLDER, "ebpfless.py"), str(folder))
 
 
 def run_as_nobody(python: str, folder: Path, command: Sequence[str], options: Sequence[str] = (),

@@ -19,6 +19,7 @@ needs_fuse = pytest.mark.skipif(os.getuid() != 0 or not os.path.exists("/dev/fus
 # Runs ebpfless with a method of the engine that raises once whenever the file of that name appears.
 FAULTY = """
 import os, sys
+import ebpfless
 from ebpfless_arch.tracer import engine
 where, flag = sys.argv[1:3]
 original = getattr(engine.Engine, where)
@@ -28,7 +29,6 @@ def failing(self, *rest):
         raise {error}("injected")
     return original(self, *rest)
 setattr(engine.Engine, where, failing)
-import ebpfless
 sys.exit(ebpfless.main(sys.argv[3:]))
 """
 

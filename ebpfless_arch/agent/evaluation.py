@@ -24,12 +24,11 @@ from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
+from ebpfless_arch.rules.files import BUILT_IN
 from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.keeper import Receiver
-
-DEFAULT_POLICY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "rules", "default.json")
 
 # What a traced program does that only --events asks for.
 ALL_EVENTS = syscalls.EVENTS | ANSWERS
@@ -216,7 +215,7 @@ def interest_of(rules: RuleSet, events: bool) -> Interest:
 def load_rules(paths: List[str]) -> Policies:
     """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes."""
     try:
-        policies = Policies(paths or [DEFAULT_POLICY])
+        policies = Policies(paths or [BUILT_IN])
     except PolicyError as error:
         raise UsageError(str(error))
     except NoRules as error:

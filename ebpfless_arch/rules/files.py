@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Entry = Dict[str, object]
 
+BUILT_IN = os.path.join(os.path.dirname(__file__), "default.json")
+"""The built-in policy; it need not be a file of its own."""
+
 _JSON = (".json",)
 _YAML = (".policy", ".yaml", ".yml")
 _CONVERSION = "python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)'"
@@ -93,12 +96,20 @@ def read_policy(path: str) -> PolicyFile:
 def read_text(path: str, what: str) -> str:
     """The text of a file; `what` it is, for the complaint. Raises PolicyError."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
+        return _read(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise PolicyError(f"{path}: cannot read the {what}: {error.strerror}")
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 at byte {error.start}")
+
+
+def _read(path: str) -> bytes:
+    if path == BUILT_IN:
+        # Whatever imported this module also knows where its data are: a folder, or a bundled file.
+        data: bytes = globals()["__loader__"].get_data(path)
+        return data
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def parse_json(path: str, text: str) -> Any:

@@ -21,7 +21,9 @@ from ebpfless_arch.tracer.pipe import Ends, Link, make_pipe, open_ends
 from ebpfless_arch.tracer.pulse import Pulse
 
 _HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
+# A bundled file says itself how another Python gets to know it.
+_ENTER = getattr(globals()["__loader__"], "enter", "import sys; sys.path.insert(0, sys.argv[1])")
+_START = _ENTER + "\nfrom ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
 _RENEWALS_AT_MOST = 5
 _LONG_AGO_NS = 60 * 10 ** 9
 
