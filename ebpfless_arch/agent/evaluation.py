@@ -166,13 +166,13 @@ class Agent(Receiver):
         """Detections that the limits of their rules kept from the outputs."""
         return sum(rule.limiter.held_back for rule in self._rules.rules)
 
-    def conclude(self, problem: str, verbose: bool) -> None:
-        """The last word: what kept the command from running, and on request what was counted."""
+    def conclude(self, problem: str, stops: Optional[int]) -> None:
+        """The last word: what kept the command from running, and with the number of stops all that was counted."""
         if problem:
             complain(problem)
-        if verbose:
-            complain("%d events, %d detections (%d not written), %d records lost, %d errors"
-                     % (self._sequence, self.detections, self.held_back, self.lost, self.faults))
+        if stops is not None:
+            complain("%d stops, %d events, %d detections (%d not written), %d records lost, %d errors"
+                     % (stops, self._sequence, self.detections, self.held_back, self.lost, self.faults))
 
 
 def _refusal(matching: List[Rule], event: Event) -> int:

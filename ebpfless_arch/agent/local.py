@@ -55,5 +55,5 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
                 not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
                 settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")
     outcome = keeper.launch(plan, agent, settings["trace.wait_all"])
-    agent.conclude(outcome.problem, settings["trace.verbose"])
+    agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return die_like(outcome.status) if outcome.status >= 0 else FAILED

@@ -32,10 +32,12 @@ _HELD_UP_MS = 50
 
 
 class Outcome(NamedTuple):
-    """How it ended: the command's wait status, or -1 and the problem that kept it from starting."""
+    """How it ended: the command's wait status, or -1 and the problem that kept it from starting; and how many stops
+    it took until then."""
 
     status: int
     problem: str
+    stops: int = 0
 
 
 class Receiver:
@@ -109,7 +111,7 @@ class Keeper:
         launch.send_plan(self._orders, plan)
         self._let_go()
         self._watch()
-        return Outcome(self._status, self._problem)
+        return Outcome(self._status, self._problem, self._pulse.stops())
 
     def __enter__(self) -> "Keeper":
         return self

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("=Qq")
+_STOPS_OFFSET = 16
 _MFD_CLOEXEC = 1
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
@@ -33,14 +34,20 @@ class Pulse:
         if self.descriptor >= 0:
             os.ftruncate(self.descriptor, _SIZE)
         self._memory = mmap.mmap(self.descriptor, _SIZE)
+        self._stops = ctypes.c_uint64.from_buffer(self._memory, _STOPS_OFFSET)
 
     def begin(self, tid: int) -> None:
         """The tracer deals with a stop from now on."""
+        self._stops.value += 1
         _STATE.pack_into(self._memory, 0, tid, int(time.monotonic() * 1e9))
 
     def end(self) -> None:
         """The stop is over."""
         self._memory[:_STATE.size] = _NOBODY
+
+    def stops(self) -> int:
+        """How many stops there were, whichever tracer dealt with them."""
+        return self._stops.value
 
     def held(self) -> Optional[Held]:
         """The thread that is held just now, None when there is none."""
