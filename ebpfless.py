@@ -46,6 +46,20 @@ def _typed(setting: Setting, text: str) -> Any:
         raise argparse.ArgumentTypeError(str(error))
 
 
+def _words(text: str) -> List[str]:
+    """Words as a shell splits them, or a JSON list of them."""
+    import json
+    import shlex
+
+    try:
+        words = json.loads(text) if text.startswith("[") else shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("cannot be split into words: %s" % error)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise argparse.ArgumentTypeError("is no list of texts")
+    return words
+
+
 _CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="the configuration (default: %s)" % DEFAULT_FILE))
 
 TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
@@ -72,6 +86,25 @@ CHECK_OPTIONS: Tuple[Option, ...] = (
 CHECK_DETAILS = """POLICY is a file or a directory of files; several are loaded in their order.
 Options come first: ebpfless check --verbose my-policy.json
 Exit status: 0 sound, 1 an error or a case that differs, 2 a file cannot be read"""
+
+
+PATCH_OPTIONS: Tuple[Option, ...] = (
+    (("--container",), dict(action="append", default=[], metavar="NAME", help="this container only, repeatable (default: all)")),
+    (("--entrypoint",), dict(type=_words, default=[], metavar="WORDS",
+                             help="what the image starts, where FILE does not say: words, or a JSON list")),
+    (("--file",), dict(default="", metavar="PATH", help="where ebpfless is in the container (default: /ebpfless.py)")),
+    (("--from",), dict(default="", metavar="IMAGE", dest="image",
+                       help="ecs, k8s: copy the folder /ebpfless of IMAGE to /ebpfless of the container at its start")),
+    (("--no-capability",), dict(action="store_true", help="do not add SYS_PTRACE")),
+    (("--options",), dict(type=_words, default=[], metavar="WORDS", help="options for trace, in one argument")),
+    (("--python",), dict(default="python3", metavar="PATH", help="the Python in the container (default: python3)")),
+)
+PATCH_DETAILS = """KIND FILE is one of, - for standard input:
+  ecs FILE     an Amazon ECS task definition
+  k8s FILE     a pod, deployment, ... (kubectl get -o json)
+  docker FILE  an image's configuration, or what docker inspect prints
+  oci FILE     config.json of a bundle for runc or crun
+The result is printed. What is wrapped already stays as it is."""
 
 
 class Command(NamedTuple):
@@ -174,6 +207,24 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return doctor.diagnose()
 
 
+def run_patch(arguments: argparse.Namespace) -> int:
+    """`ebpfless patch`."""
+    from ebpfless_arch.agent import patch
+    from ebpfless_arch.agent.options import PatchOptions, UsageError
+
+    if len(arguments.operands) != 2:
+        _complain("patch: say what and which file: 'ebpfless patch ecs task-definition.json'")
+        return _USAGE
+    kind, file = arguments.operands
+    place = arguments.file or ("/ebpfless/ebpfless.py" if arguments.image else "/ebpfless.py")
+    try:
+        return patch.patch(PatchOptions(kind, file, arguments.container, arguments.python, place, arguments.options,
+                                        arguments.entrypoint, arguments.image, not arguments.no_capability))
+    except UsageError as error:
+        _complain("patch: %s" % error)
+        return _USAGE
+
+
 def run_version(arguments: argparse.Namespace) -> int:
     """`ebpfless version`."""
     import json
@@ -198,6 +249,8 @@ COMMANDS = (
     Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS),
     Command("doctor", "say what this host allows, and how to mend what it does not", "ebpfless doctor", run_doctor, (),
             details="Exit status: 0 all works, 1 with limits, 2 nothing can be traced here"),
+    Command("patch", "wrap the command in a container's description", "ebpfless patch ecs task-definition.json",
+            run_patch, PATCH_OPTIONS, "KIND FILE", PATCH_DETAILS),
     Command("version", "print versions", "ebpfless version --json", run_version, VERSION_OPTIONS),
 )
 

@@ -264,7 +264,7 @@ class Container:
         self._output.close()
         self._errors.close()
         shutil.rmtree(str(self._folder))
-        _remove_cgroups()
+        remove_cgroups()
 
     @property
     def pid(self) -> int:
@@ -384,7 +384,7 @@ _LINUX: Dict[str, Any] = {
 }
 
 
-def _remove_cgroups() -> None:
+def remove_cgroups() -> None:
     """runc removes a container's own cgroups and leaves those above, which are ours as well."""
     for top in Path("/sys/fs/cgroup").iterdir():
         for folder in (top / _CGROUP / "docker", top / _CGROUP):

@@ -12,5 +12,22 @@ class CheckOptions(NamedTuple):
     verbose: bool
 
 
+class PatchOptions(NamedTuple):
+    """Options of `ebpfless patch`: kind and file, what to write before the command, and which containers are meant.
+
+    entrypoint: what images start that are not described; image: where a copy of ebpfless is taken from, "" for none.
+    """
+
+    kind: str
+    file: str
+    containers: List[str]
+    python: str
+    place: str
+    trace_options: List[str]
+    entrypoint: List[str]
+    image: str
+    capability: bool
+
+
 class UsageError(Exception):
     """Something that the user has to change, in one line."""
