@@ -46,6 +46,7 @@ def _typed(setting: Setting, text: str) -> Any:
         raise argparse.ArgumentTypeError(str(error))
 
 
+
 def _words(text: str) -> List[str]:
     """Words as a shell splits them, or a JSON list of them."""
     import json
@@ -60,12 +61,19 @@ def _words(text: str) -> List[str]:
     return words
 
 
+def _pids(text: str) -> List[int]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() and 0 < int(word) < 1 << 31 for word in words):
+        raise argparse.ArgumentTypeError("'%s' is no process id; `pidof NAME` prints them" % text)
+    return [int(word) for word in words]
+
+
 _CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="the configuration (default: %s)" % DEFAULT_FILE))
 
 TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
-    (("--pid",), dict(action="append", type=int, metavar="PID", help="not yet: trace a running process")),
+    (("--pid",), dict(action="append", type=_pids, metavar="PID", help="trace running processes, repeatable: PID,PID ...")),
     (("--wait-probe",), dict(type=float, metavar="SECONDS", help="not yet: wait for a probe")),
 )
 
@@ -146,15 +154,19 @@ def run_trace(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 
-    for name, value in (("--pid", arguments.pid), ("--wait-probe", arguments.wait_probe)):
-        if value is not None:
-            _complain("trace: %s is not there yet in version %s" % (name, __version__))
-            return _USAGE
-    command = arguments.operands
-    if not command:
-        _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]'")
+    if arguments.wait_probe is not None:
+        _complain("trace: --wait-probe is not there yet in version %s" % __version__)
+        return _USAGE
+    command, pids = arguments.operands, arguments.pid
+    if command and pids:
+        _complain("trace: --pid is for programs that run already, '%s' is a command; say one of them" % command[0])
+        return _USAGE
+    if not command and not pids:
+        _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]', or --pid PID for one that runs")
         return _USAGE
     try:
+        if pids:
+            return local.attach([pid for group in pids for pid in group], arguments.config, _given(arguments))
         return local.trace(command, arguments.config, _given(arguments))
     except UsageError as error:
         _complain("trace: %s" % error)

@@ -130,6 +130,10 @@ class Agent(Receiver):
         """Write out what is held back; True when a slow reader does not take it yet."""
         return any([self._attempt(output, output.flush) for output in self._outputs])
 
+    def notice(self, text: str) -> None:
+        """A line for whoever started us."""
+        complain(text)
+
     def failed(self, text: str) -> None:
         """An error of ours: it is told once and counted."""
         self.faults += 1
@@ -193,15 +197,17 @@ def _denied(rules: RuleSet) -> Dict[str, Optional[PathNeed]]:
     return {event: either(found) for event, found in needs.items()}
 
 
-def prepare(config: Config) -> Tuple[Agent, Interest]:
-    """Load policies and open outputs; raises UsageError for what the user has to change."""
+def prepare(config: Config, outer: int = 0) -> Tuple[Agent, Interest]:
+    """Load policies and open outputs; raises UsageError for what the user has to change.
+
+    `outer` is the process that counts as the parent of a command, 0 where there is none."""
     for warning in config.warnings:
         complain(warning)
     policies = load_rules(config["runtime_security_config.policies.dir"])
     rules, variables = policies.rules, policies.loaded.variables
     outputs = [_open_output(path, config["trace.format"], policies.shown) for path in config["trace.output"]]
     users = Users()
-    processes = Processes(users, outer_lineage(users, os.getppid()))
+    processes = Processes(users, outer_lineage(users, outer))
     variables.find_process = processes.find
     events = config["trace.events"]
     return Agent(rules, processes, outputs, events, config["trace.verbose"]), interest_of(rules, events)

@@ -1,13 +1,15 @@
 """`ebpfless trace` on its own: tracer -> processes -> rules -> outputs in one agent."""
 
 import os
-from typing import TYPE_CHECKING, Any, List, Mapping
+from typing import TYPE_CHECKING, Any, List, Mapping, Sequence
 
-from ebpfless_arch.abi import MACHINES
+from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
-from ebpfless_arch.events.interest import packed
+from ebpfless_arch.events.interest import Interest, packed
 from ebpfless_arch.tracer.keeper import Keeper, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
+
+_NOTHING_ATTACHED = 1
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.config import Config
@@ -20,10 +22,7 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
 
     Raises UsageError, before anything has started, for what the user has to change.
     """
-    abis = MACHINES.get(os.uname().machine)
-    if abis is None:
-        raise UsageError("this machine (%s) is not supported; supported are: %s"
-                         % (os.uname().machine, ", ".join(sorted(MACHINES))))
+    abis = _abis()
     _check_proc()
     with Keeper(abis) as keeper:
         # Only now: the tracer, forked a moment ago, must not carry what this loads.
@@ -34,6 +33,29 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
         if settings.enabled:
             return _run(keeper, words, settings)
     return run_untraced(words, settings["trace.uid"], settings["trace.gid"])
+
+
+def attach(pids: List[int], config_file: str, flags: Mapping[str, Any]) -> int:
+    """Trace running processes until they end or a signal says that it is enough; returns the exit status. Raises
+    UsageError as `trace`."""
+    _check_proc()
+    with Keeper(_abis()) as keeper:
+        from ebpfless_arch.agent import config
+
+        settings = config.load(config_file, flags)
+        for key in ("trace.uid", "trace.gid", "trace.wait_all"):
+            if key in flags:
+                raise UsageError("%s is for a COMMAND, and --pid is for programs that run already"
+                                 % settings.values[key].origin)
+        return _attach(keeper, list(dict.fromkeys(pids)), settings) if settings.enabled else 0
+
+
+def _abis() -> Sequence[Abi]:
+    abis = MACHINES.get(os.uname().machine)
+    if abis is None:
+        raise UsageError("this machine (%s) is not supported; supported are: %s"
+                         % (os.uname().machine, ", ".join(sorted(MACHINES))))
+    return abis
 
 
 def _check_proc() -> None:
@@ -50,10 +72,24 @@ def _check_proc() -> None:
 def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
-    agent, interest = evaluation.prepare(settings)
-    plan = Plan(command, sorted(interest.events), interest.failures, packed(interest.denied),
-                not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
-                settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")
+    agent, interest = evaluation.prepare(settings, os.getppid())
+    plan = _plan(command, interest, settings)
     outcome = keeper.launch(plan, agent, settings["trace.wait_all"])
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return die_like(outcome.status) if outcome.status >= 0 else FAILED
+
+
+def _attach(keeper: Keeper, pids: List[int], settings: "Config") -> int:
+    from ebpfless_arch.agent import evaluation
+
+    agent, interest = evaluation.prepare(settings)
+    plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"])
+    outcome = keeper.attach(plan, agent)
+    agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
+    return 0 if outcome.status >= 0 else _NOTHING_ATTACHED
+
+
+def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:
+    return Plan(command, sorted(interest.events), interest.failures, packed(interest.denied),
+                not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
+                settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")

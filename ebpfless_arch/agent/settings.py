@@ -49,6 +49,8 @@ SETTINGS = (
             "--disable-stats", variables=("DD_CWS_INSTRUMENTATION_STATS_DISABLED",)),
     Setting("trace.on_failure", "choice:open|kill", "open", "when the tracer dies: open, the program goes on; kill, it dies",
             "--on-failure"),
+    Setting("trace.attach_level", "choice:full|process", "full",
+            "full: every event, at two stops a call; process: fork, exec, exit only", "--attach-level"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
     Setting("trace.verbose", "bool", "false", "show debug lines of log actions, and at the end what was counted", "--verbose"),
     Setting("trace.disable_proc_scan", "bool", "false", "accepted; there is no scan of /proc yet",

@@ -12,7 +12,7 @@ from ebpfless_arch.events import flags, json_calls, json_network
 from ebpfless_arch.events.calls import IdentityEvent
 from ebpfless_arch.events.json_bytes import well_formed
 from ebpfless_arch.events.json_parts import Json, error_name, file_json, lineage_json, outcome, timestamp
-from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent
+from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, SnapshotEvent
 
 __all__ = ["CATEGORIES", "CAUSES", "error_name", "event_text", "outcome", "timestamp"]
 
@@ -44,6 +44,9 @@ def _exec_json(event: Event, form: Json) -> None:
     assert isinstance(event, ExecEvent)
     form["file"] = file_json(event.process.file)
     form["syscall"] = {"exec": {"path": event.syscall_path}}
+    if isinstance(event, SnapshotEvent):
+        form["evt"]["variables"].update(from_procfs=True, cwd=event.directory,
+                                        descriptors={str(number): target for number, target in event.descriptors})
 
 
 def _open_json(event: Event, form: Json) -> None:

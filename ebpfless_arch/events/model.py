@@ -278,6 +278,21 @@ class ExecEvent(Event):
         self.syscall_path = syscall_path
 
 
+class SnapshotEvent(ExecEvent):
+    """A process that ran before we came, as /proc shows it: rules take it for the exec that it once was.
+
+    `directory` is its working directory, `descriptors` are the lowest of its open ones, with what they stand for.
+    """
+
+    __slots__ = ("directory", "descriptors")
+
+    def __init__(self, time: int, process: Process, syscall_path: str, directory: str,
+                 descriptors: List[Tuple[int, str]]) -> None:
+        ExecEvent.__init__(self, time, process, process.pid, 0, syscall_path)
+        self.directory = directory
+        self.descriptors = descriptors
+
+
 class OpenEvent(Event):
     """A file was opened, or the attempt failed. `flags` and `mode` as passed."""
 

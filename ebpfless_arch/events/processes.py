@@ -10,10 +10,11 @@ from ebpfless_arch.events.containers import Containers
 from ebpfless_arch.events.files import make_file
 from ebpfless_arch.events.making import CallMaker
 from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, ForkEvent, OpenEvent,
-                                        Process)
+                                        Process, SnapshotEvent)
 from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel.statx import FileStatus
 
 _LINEAGE_AT_MOST = 128
 _ENDED_KEPT = 256
@@ -41,6 +42,7 @@ class Processes:
             records.CALL: self._call,
             records.EXIT: self._exit,
             records.BLIND: self._blind_spot,
+            records.SNAPSHOT: self._snapshot,
         }
 
     def apply(self, record: Record) -> Event:
@@ -98,9 +100,7 @@ class Processes:
         parent = _shorten(before or self._outer)
         process = Process(self._users, pid, before.ppid if before else _pid(self._outer), parent)
         process.tid = tid
-        process.file = make_file(self._users, path, file)
-        if interpreter_path:
-            process.interpreter = make_file(self._users, interpreter_path, interpreter)
+        self._fill(process, path, file, interpreter_path, interpreter)
         process.arguments, process.args_truncated = _texts(argv), argv_cut
         process.envp, process.envs_truncated = _texts(envp), envp_cut
         process.exec_time = time
@@ -120,6 +120,29 @@ class Processes:
         process.container, process.cgroup = self._containers.place(cgroup, time)
         self._live[pid] = process
         return event
+
+    def _fill(self, process: Process, path: bytes, file: Optional[FileStatus], interpreter_path: bytes,
+              interpreter: Optional[FileStatus]) -> None:
+        process.file = make_file(self._users, path, file)
+        if interpreter_path:
+            process.interpreter = make_file(self._users, interpreter_path, interpreter)
+
+    def _snapshot(self, record: Record) -> Event:
+        (_, time, pid, _, ppid, born, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path, interpreter,
+         identity, comm, tty, start, cgroup, directory, descriptors) = record
+        before = self._live.get(pid)
+        parent = before.parent if before and before.start == start else self._live.get(ppid)
+        process = Process(self._users, pid, ppid, _shorten(parent or outer_lineage(self._users, ppid)))
+        self._fill(process, path, file, interpreter_path, interpreter)
+        process.arguments, process.args_truncated = _texts(argv), argv_cut
+        process.envp, process.envs_truncated = _texts(envp), envp_cut
+        process.start, process.fork_time, process.is_exec = start, born, bool(argv)
+        process.credentials = Credentials(*identity) if identity is not None else process.credentials
+        process.comm, process.tty_name = decoded(comm), procfs.tty_name(tty)
+        process.container, process.cgroup = self._containers.place(cgroup, time)
+        self._live[pid] = process
+        targets = [(number, decoded(target)) for number, target in descriptors]
+        return SnapshotEvent(time, process, decoded(argument), decoded(directory), targets)
 
     def _attempt(self, process: Process, before: Optional[Process]) -> None:
         """An exec that failed has its caller's identity."""

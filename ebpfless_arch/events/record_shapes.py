@@ -94,6 +94,11 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
         ("retval", I64), ("path", PATH), ("argument", PATH), ("argv", WORDS), ("argv_cut", flag), ("envp", WORDS),
         ("envp_cut", flag), ("file", maybe(STATUS)), ("interpreter_path", PATH), ("interpreter", maybe(STATUS)),
         ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64), ("cgroup", octets(8192))),
+    records.SNAPSHOT: (
+        ("ppid", PID), ("born", U64), ("path", PATH), ("argument", PATH), ("argv", WORDS), ("argv_cut", flag),
+        ("envp", WORDS), ("envp_cut", flag), ("file", maybe(STATUS)), ("interpreter_path", PATH),
+        ("interpreter", maybe(STATUS)), ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64),
+        ("cgroup", octets(8192)), ("cwd", PATH), ("descriptors", series(row(U32, PATH), 256))),
     records.OPEN: (("retval", I64), ("path", PATH), ("argument", PATH), ("flags", ANY_INT), ("mode", ANY_INT),
                    ("file", maybe(STATUS)), ("error", ERROR)),
     records.CALL: (("retval", I64), ("event", EVENT), ("values", mapping(text(32), lambda value: True, 64))),

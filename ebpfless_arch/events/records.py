@@ -27,10 +27,12 @@ follows depends on the kind:
            name, state, action, value, old_value, position                 of selinux and sysctl
     EXIT   cause, code
     BLIND  reason
+    SNAPSHOT  ppid, born (ns since the epoch), then as EXEC from path on, cwd, descriptors: a process that ran before we
+           came, from /proc; descriptors are pairs of a number and what it stands for
     LOST   count                      records that found no room
     FAULT  text                       an error inside the tracer; the tracee went on
     STATE  word, value                "started" (features), "ended" (wait status, tracees left),
-                                      "failed" (text), "done"
+                                      "failed" (text), "done", "refused" (why a process cannot be attached to)
     ASK    number, record             a call that waits at its entry for a verdict; the record is what it would be,
                                       were it refused with EPERM
 """
@@ -39,9 +41,9 @@ from typing import Any, List, Optional, Tuple
 
 Record = Tuple[Any, ...]
 
-FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK = range(10)
+FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK, SNAPSHOT = range(11)
 
-STARTED, ENDED, FAILED, DONE = range(4)
+STARTED, ENDED, FAILED, DONE, REFUSED = range(5)
 
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256

@@ -4,7 +4,8 @@ import time
 from typing import Callable, Dict, List
 
 from ebpfless_arch.events import flags, json_form, text_calls, text_network
-from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process
+from ebpfless_arch.events.model import (BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process,
+                                        SnapshotEvent)
 from ebpfless_arch.events.text_parts import file_text, printable, who
 
 __all__ = ["clock", "headline", "lineage", "printable", "who"]
@@ -37,7 +38,8 @@ def _exec_text(event: Event) -> str:
     if len(line) > _ARGUMENTS_SHOWN:
         line = line[:_ARGUMENTS_SHOWN] + "..."
     script = " by " + file_text(process.interpreter) if process.interpreter.name else ""
-    return "executed %s%s%s" % (file_text(process.file), " " + line if line else "", script)
+    word = "was running already:" if isinstance(event, SnapshotEvent) else "executed"
+    return "%s %s%s%s" % (word, file_text(process.file), " " + line if line else "", script)
 
 
 def _open_text(event: Event) -> str:

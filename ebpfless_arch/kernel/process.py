@@ -6,6 +6,7 @@ from typing import Optional
 
 from ebpfless_arch.kernel.libc import failure, function
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -16,6 +17,11 @@ def become_subreaper(truly: bool = True) -> None:
     """Orphans among the descendants become children of this process (Linux 3.4), or no longer; raises OSError."""
     if _prctl(_PR_SET_CHILD_SUBREAPER, int(truly), None, 0, 0) != 0:
         raise failure("prctl(CHILD_SUBREAPER)", {})
+
+
+def be_told_of_orphanhood(number: int) -> None:
+    """Get this signal when our parent dies (prctl(2), PR_SET_PDEATHSIG)."""
+    _prctl(_PR_SET_PDEATHSIG, number, None, 0, 0)
 
 
 def ask_to_be_spared(score: int = -900) -> bool:

@@ -12,6 +12,7 @@ PEEKDATA = 2
 CONT = 7
 GETREGS = 12
 SETREGS = 13
+DETACH = 17
 SYSCALL = 24
 SETOPTIONS = 0x4200
 GETEVENTMSG = 0x4201
@@ -26,6 +27,7 @@ O_TRACEFORK = 0x02
 O_TRACEVFORK = 0x04
 O_TRACECLONE = 0x08
 O_TRACEEXEC = 0x10
+O_TRACEEXIT = 0x40
 O_TRACESECCOMP = 0x80
 O_EXITKILL = 0x100000
 
@@ -33,6 +35,7 @@ EVENT_FORK = 1
 EVENT_VFORK = 2
 EVENT_CLONE = 3
 EVENT_EXEC = 4
+EVENT_EXIT = 6
 EVENT_SECCOMP = 7
 EVENT_STOP = 128
 
@@ -92,6 +95,12 @@ def resume(request: int, tid: int, signal: int) -> None:
     """Let a stopped thread go on: request is CONT or SYSCALL, signal is delivered unless 0."""
     if _ptrace(request, tid, 0, signal) == -1:
         raise failure("ptrace(%s) of %d" % ("CONT" if request == CONT else "SYSCALL", tid), _ADVICE)
+
+
+def detach(tid: int, signal: int) -> None:
+    """Let a stopped thread go on without a tracer; a signal is delivered unless 0. One that its group has stopped
+    stays stopped."""
+    _request("DETACH", DETACH, tid, 0, signal)
 
 
 def listen(tid: int) -> None:

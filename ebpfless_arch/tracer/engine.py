@@ -31,7 +31,8 @@ _PATIENCE_SECONDS = 0.05
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
 
-def _pending_news() -> List[Tuple[int, int]]:
+def pending_news() -> List[Tuple[int, int]]:
+    """All statuses of tracees that have come; raises ChildProcessError when there is none left that could have one."""
     news: List[Tuple[int, int]] = []
     while True:
         try:
@@ -167,12 +168,12 @@ class Engine:
         All that is there is taken before any of it is dealt with: the kernel looks for news from the
         same end each time, so a few busy threads could starve the others.
         """
-        news = _pending_news()
+        news = pending_news()
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
         while not news and not self._writer.flush():
             self._writer.wait(_PATIENCE_SECONDS)
-            news = _pending_news()
+            news = pending_news()
         return news or [os.waitpid(-1, ptrace.WALL)]
 
     def _is_stale(self, tid: int, status: int) -> bool:
@@ -272,7 +273,7 @@ class Engine:
     def _take_ends(self) -> None:
         """Somebody looks whether a child has ended, perhaps because its pidfd has told: a parent cannot find it before
         we, its tracer, have (kernel/exit.c, wait_consider_task). What has come is dealt with after this stop."""
-        self._news += _pending_news()
+        self._news += pending_news()
 
     def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Have a call refused that some rule denies; the keeper, who decides, also reports it."""

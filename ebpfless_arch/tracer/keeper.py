@@ -20,6 +20,7 @@ from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import process, procfs, signals
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.tracer import decode, launch, pipe, watchdog
+from ebpfless_arch.tracer.attached import FULL, LET_GO, PROCESS
 from ebpfless_arch.tracer.launch import Left, Plan
 from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.watchdog import Watchdog
@@ -29,6 +30,13 @@ _TAKE_OVERS_AT_MOST = 1000
 _FORK_PAUSE_SECONDS = 0.02
 _DEATH_PAUSE_SECONDS = 0.0005
 _HELD_UP_MS = 50
+# What tells a keeper of attached programs to let them go.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_COSTS = {
+    FULL: "every system call of theirs stops twice, which slows down programs that make many (--attach-level process costs "
+          "next to nothing, and shows beginnings, programs and ends of processes)",
+    PROCESS: "beginnings, programs and ends of processes only",
+}
 
 
 class Outcome(NamedTuple):
@@ -49,6 +57,9 @@ class Receiver:
     def judge(self, record: Record) -> int:
         """The errno with which the call that this record is about shall fail, 0 to let it run."""
         return 0
+
+    def notice(self, text: str) -> None:
+        """Something that whoever started us has to know."""
 
     def failed(self, text: str) -> None:
         """An error was raised by `receive`; `text` is its traceback."""
@@ -81,6 +92,8 @@ class Keeper:
         self._in_background = False
         self._first_tracer = 0
         self._main = 0
+        self._begun = False
+        self._parting = False
         self._status = _NO_STATUS
         self._problem = ""
         self._done = False
@@ -102,16 +115,27 @@ class Keeper:
 
         Processes that outlive the command stay traced by a keeper in the background.
         """
+        self._wait_all = wait_all
+        self._carry_out(plan, receiver)
+        return Outcome(self._status, self._problem, self._pulse.stops())
+
+    def attach(self, plan: Plan, receiver: Receiver) -> Outcome:
+        """Trace the plan's processes until they have ended or a signal says that it is enough; the status is -1 when not
+        one of them could be traced."""
+        self._carry_out(plan, receiver)
+        if self._tracer:
+            self._reap(0)  # some of what it has is free only with its end
+        return Outcome(0 if self._begun else _NO_STATUS, self._problem, self._pulse.stops())
+
+    def _carry_out(self, plan: Plan, receiver: Receiver) -> None:
         self._plan = plan
         self._receiver = receiver
-        self._wait_all = wait_all
         # Until now a signal ended us, as there was nobody to pass it to.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._signals = signals.open_signals(signals.catchable())
         launch.send_plan(self._orders, plan)
         self._let_go()
         self._watch()
-        return Outcome(self._status, self._problem, self._pulse.stops())
 
     def __enter__(self) -> "Keeper":
         return self
@@ -208,7 +232,7 @@ class Keeper:
     def _look_after_tracer(self) -> None:
         """Every now and then: does it get on? One that hangs over a file is replaced by one that looks at none."""
         now = time.monotonic()
-        if now - self._looked < watchdog.PERIOD_SECONDS or not self._tracer or not self._main:
+        if now - self._looked < watchdog.PERIOD_SECONDS or not self._tracer or not self._begun:
             return
         self._looked = now
         told = self._watchdog.look(self._tracer)
@@ -220,7 +244,8 @@ class Keeper:
             os.kill(self._tracer, signal.SIGKILL)
 
     def _tell(self, text: str) -> None:
-        self._hand_over(self._receiver.receive, (records.BLIND, decode.now(), self._main, self._main, text))
+        main = self._main or min(self._family, default=0)
+        self._hand_over(self._receiver.receive, (records.BLIND, decode.now(), main, main, text))
 
     def _finished(self) -> bool:
         if self._done:
@@ -255,7 +280,7 @@ class Keeper:
 
     def _keep_family(self, record: Record) -> None:
         """Who is traced: in the background they are not our descendants."""
-        if record[0] == records.FORK:
+        if record[0] in (records.FORK, records.SNAPSHOT):
             self._family.add(record[2])
         elif record[0] == records.EXIT:
             self._family.discard(record[2])
@@ -276,8 +301,13 @@ class Keeper:
 
     def _on_state(self, record: Record) -> None:
         pid, word, value = record[2], record[4], record[5]
-        if word == records.STARTED:
-            self._main = pid
+        if word == records.STARTED and not pid:
+            self._begun = True
+            self._features = Features(*value)
+            process.ask_to_be_spared()
+            self._tell_cost()
+        elif word == records.STARTED:
+            self._main, self._begun = pid, True
             self._status = self._early.get(pid, _NO_STATUS)
             self._family.add(pid)
             self._features = Features(*value)
@@ -290,13 +320,20 @@ class Keeper:
             self._status, self._left = value
         elif word == records.FAILED:
             self._problem = value
-            self._done = self._main == 0
+            self._done = not self._begun
+        elif word == records.REFUSED:
+            self._receiver.notice(value)
         elif word == records.DONE:
             self._done = True
 
+    def _tell_cost(self) -> None:
+        assert self._plan is not None
+        self._receiver.notice("tracing %d running process%s; %s" % (
+            len(self._family), "" if len(self._family) == 1 else "es", _COSTS[self._plan.level]))
+
     def _tracer_was_killed(self) -> bool:
         """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
-        while not self._main and self._reader.has_batch():
+        while not self._begun and self._reader.has_batch():
             self._on_records(self._reader.batch())
         if self._tracer and not self._adopts_tracer():
             self._reap(0)
@@ -321,7 +358,7 @@ class Keeper:
         plan, old = self._plan, self._reader.descriptor
         self._watchdog.forget()
         left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen)
-        if plan is None or plan.deadly or self._take_overs > _TAKE_OVERS_AT_MOST \
+        if plan is None or plan.deadly or self._parting or self._take_overs > _TAKE_OVERS_AT_MOST \
                 or not left.family and not procfs.descendants(os.getpid()):
             self._tracer_status = 0
             # Such a program dies with its tracer, and its end is to be told.
@@ -344,7 +381,7 @@ class Keeper:
             table = procfs.status(pid)
         except OSError:
             return False
-        filtered = self._features.filters and self._plan is not None and self._plan.use_filter
+        filtered = self._features.filters and self._plan is not None and self._plan.use_filter and not self._plan.level
         return table[b"TracerPid"] == b"0" and (not filtered or table[b"Seccomp"] != b"0")
 
     # --- signals ---------------------------------------------------------------------
@@ -354,12 +391,21 @@ class Keeper:
             self._reap()  # also when a process has sent it: a child's own may have been merged with that one
         if received.number == signal.SIGCHLD and received.code > 0:
             pass
+        elif self._plan is not None and self._plan.level:
+            self._on_signal_to_us(received)
         elif not self._main:
             self._held.append(received)
         elif received.code > 0 or received.sender in (self._tracer, os.getpid()):
             pass  # a terminal has sent it to the command as well; the tracer only wakes us; our own is a broken output
         else:
             self._forward(received)
+
+    def _on_signal_to_us(self, received: signals.Received) -> None:
+        """In attach mode signals are for us: the first that says "end" lets the programs go, the second does not wait for
+        the tracer any more (the kernel frees what it holds)."""
+        if received.number in _ENDING and self._tracer:
+            os.kill(self._tracer, signal.SIGKILL if self._parting else LET_GO)
+            self._parting = True
 
     def _leave_group(self) -> None:
         """What is sent to the command's process group is for the command, and reaches it without us: from now on we

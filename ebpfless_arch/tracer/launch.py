@@ -12,6 +12,7 @@ from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest, unpacked
 from ebpfless_arch.kernel import features, process, seccomp
 from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer.attached import LET_GO, AttachedEngine, left_behind
 from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.pipe import Ends, Link, Writer, open_ends
 from ebpfless_arch.tracer.stops import Machine
@@ -27,7 +28,7 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, stop for `events` (and `failures`), have
+    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`; stop for `events` (and `failures`), have
     calls of `denied` events judged (see interest.packed), look at files or not. `deadly`: the program dies with its
     tracer."""
 
@@ -41,6 +42,8 @@ class Plan(NamedTuple):
     gid: Optional[int]
     keeper: int
     deadly: bool = False
+    pids: List[int] = []
+    level: str = ""
 
     def interest(self) -> Interest:
         """The plan's interest."""
@@ -97,6 +100,9 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
     if not found.ptrace:
         _fail(writer, found.problem or "ptrace does not work here")
         return
+    if plan.level:
+        _attach(abis, plan, found, link, ends, start)
+        return
     engine, program = make_engine(abis, found, plan, ends)
     go = os.pipe()
     child = os.fork()
@@ -121,9 +127,11 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
 
 def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends: Ends) -> Tuple[Engine, bytes]:
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
-    filtered = plan.use_filter and found.filters
+    filtered = plan.use_filter and found.filters and not plan.level
     program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
     machine = Machine(abis, found, plan.attributes)
+    if plan.level:
+        return AttachedEngine(machine, plan.interest(), ends, plan.keeper, plan.level, plan.deadly), b""
     return Engine(machine, plan.interest(), ends, filtered, plan.keeper, plan.deadly), program
 
 
@@ -239,10 +247,13 @@ def _complain(text: str) -> None:
 def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, left: Left) -> None:
     """A new tracer process: seize what a dead one left behind and trace on."""
     step_aside([], left.overseen)
+    if plan.level:
+        stay_with_keeper(plan.keeper)
     ends = open_ends(link)
     writer, main = ends.writer, left.main
     engine, _ = make_engine(abis, found, plan, ends)
-    count, problem = engine.take_over(left.keeper, main, left.family)
+    family = left_behind(left.family, left.since) if plan.level else left.family
+    count, problem = engine.take_over(left.keeper, main, family)
     if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
@@ -251,6 +262,20 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
                 "the tracer was killed; %d threads are traced again after %.1f ms%s"
                 % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
     _trace(engine, plan, found, link, ends)
+
+
+def stay_with_keeper(keeper: int) -> None:
+    """In attach mode nobody would look after us when it has ended: then we let go, too."""
+    process.be_told_of_orphanhood(LET_GO)
+    if os.getppid() != keeper:
+        os.kill(os.getpid(), LET_GO)
+
+
+def _attach(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, ends: Ends, start: Start) -> None:
+    # It imports this module as well.
+    from ebpfless_arch.tracer import attach
+
+    attach.run(abis, plan, found, link, ends, start)
 
 
 def _trace(engine: Engine, plan: Plan, found: features.Features, link: Link, ends: Ends) -> None:

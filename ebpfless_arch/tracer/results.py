@@ -6,13 +6,12 @@ import stat
 from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
+from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, sockets
-from ebpfless_arch.tracer import decode, mounts, paths, readers, syscalls
+from ebpfless_arch.tracer import decode, mounts, paths, programs, readers, syscalls
 from ebpfless_arch.tracer.decode import Pending, now
 from ebpfless_arch.tracer.stops import Stop
 
-_NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
 _EPERM = -1
 _WITHOUT_DESCRIPTOR = ("truncate", "truncate64")
 _MAP_ANONYMOUS = 0x20
@@ -43,7 +42,7 @@ def outcome(stop: Stop, pending: Pending, result: int) -> int:
     """The result of a call: setfsuid and setfsgid return what was before, whether they did anything or not."""
     for name, index in ((syscalls.FSUID, 4), (syscalls.FSGID, 5)):
         if name in pending.values:
-            return 0 if _identity(stop.tid)[index] == pending.values[name] else _EPERM
+            return 0 if programs.identity(stop.tid)[index] == pending.values[name] else _EPERM
     return result
 
 
@@ -220,22 +219,9 @@ _AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
 def finish_exec(stop: Stop, pending: Pending) -> Record:
     """The record of a new program, at its EXEC stop: the kernel's own view of it."""
     values = pending.values
-    wanted, error = values[syscalls.OTHER]
-    tid = stop.tid
-    executable, status, _ = _executable(tid)
-    path, file, interpreter_path, interpreter = executable or wanted, status, b"", None
-    if executable and wanted and executable != wanted:
-        # Only a script runs by another program than the one named; else the name was changed after we had looked.
-        named = paths.status_in_view(tid, wanted, script=True)
-        if named is not None and status is not None and named[1:3] != status[1:3]:
-            path, file, interpreter_path, interpreter = wanted, named, executable, status
-    if not stop.machine.attributes:
-        file = interpreter = None
     argv, argv_cut = values[syscalls.ARGV]
-    envp, envp_cut = _environment(tid)
-    told = procfs.stat(tid)
-    return (records.EXEC, now(), stop.pid, tid, 0, path, values[syscalls.PATH] or b"", argv, argv_cut, envp, envp_cut,
-            file, interpreter_path, interpreter, _identity(tid), told.comm, told.tty, told.start, _cgroup(tid))
+    return programs.exec_record(stop.pid, stop.tid, values[syscalls.PATH] or b"", values[syscalls.OTHER][0],
+                                (argv, argv_cut), stop.machine.attributes)
 
 
 def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
@@ -245,50 +231,10 @@ def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
     argv, argv_cut = values[syscalls.ARGV]
     envp, envp_cut = readers.read_argv(stop, pending.call, values[syscalls.ENVP])
     return (records.EXEC, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"", argv, argv_cut,
-            envp, envp_cut, paths.status_in_view(stop.tid, path) if path else None, b"", None, _NO_IDENTITY, b"", 0, 0, b"")
+            envp, envp_cut, paths.status_in_view(stop.tid, path) if path else None, b"", None, programs.NO_IDENTITY, b"",
+            0, 0, b"")
 
 
 def plain_exec(stop: Stop) -> Record:
-    """The record of an exec whose entry we did not see: all from /proc."""
-    executable, status, _ = _executable(stop.tid)
-    argv, argv_cut = shorten(_split(procfs.read(stop.tid, "cmdline")), False)
-    envp, envp_cut = _environment(stop.tid)
-    told = procfs.stat(stop.tid)
-    return (records.EXEC, now(), stop.pid, stop.tid, 0, executable, executable, argv, argv_cut, envp, envp_cut,
-            status, b"", None, _identity(stop.tid), told.comm, told.tty, told.start, _cgroup(stop.tid))
-
-
-def _executable(tid: int) -> Tuple[bytes, paths.FileStatus, str]:
-    try:
-        return procfs.link(tid, "exe"), procfs.status_of(tid, "exe"), ""
-    except OSError as error:
-        # A setuid program hides this from a tracer without privileges.
-        return b"", None, paths.error_name(error)
-
-
-def _environment(tid: int) -> Tuple[Tuple[bytes, ...], bool]:
-    try:
-        words = _split(procfs.read(tid, "environ"))
-    except OSError:
-        return (), True
-    if len(words) > ARGUMENTS_AT_MOST:
-        words.sort(key=lambda word: not word.startswith(NOTED_VARIABLES))
-    return shorten(words, False)
-
-
-def _split(text: bytes) -> List[bytes]:
-    return text.split(b"\0")[:-1] if text else []
-
-
-def _identity(tid: int) -> Tuple[int, ...]:
-    try:
-        return procfs.identity(tid)
-    except (OSError, KeyError, ValueError):
-        return _NO_IDENTITY
-
-
-def _cgroup(tid: int) -> bytes:
-    try:
-        return procfs.read(tid, "cgroup", 8192)
-    except OSError:
-        return b""
+    """The record of an exec whose entry we did not see: all from /proc and the program's memory."""
+    return programs.told_exec(stop.pid, stop.machine.memory, stop.machine.attributes)

@@ -1,6 +1,7 @@
 """A stop: the one thing that may read a tracee's registers and memory, and that is resumed exactly once."""
 
 import ctypes
+import errno
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
@@ -62,6 +63,35 @@ class Stop:
         """Leave the thread in its group-stop."""
         self.resumed = True
         ptrace.listen(self.tid)
+
+    def detach(self) -> None:
+        """Let the thread go on without us; in a group-stop it stays."""
+        self.resumed = True
+        ptrace.detach(self.tid, 0)
+
+    def repeat_interrupted(self) -> None:
+        """Where the call that the thread comes from failed for a signal, let it begin anew.
+
+        Some calls return EINTR when they are merely interrupted by a tracer, and the kernel does not restart them
+        (signal(7), "Interruption of system calls ... by stop signals"). Where the result has taken the place of the
+        first argument (arm64) nothing can be done.
+        """
+        machine = self.machine
+        abi = machine.abis[0]
+        if abi.result_slot in abi.argument_slots:
+            return
+        machine.registers.read(self.tid)
+        words: Any = machine.registers.words
+        number = ctypes.c_long(words[abi.number_slot]).value
+        if number < 0 or self._result() != -errno.EINTR or self._closes(number):
+            return
+        words[abi.result_slot] = number
+        words[abi.instruction_slot] -= _ENTERS_KERNEL
+        machine.registers.write(self.tid)
+
+    def _closes(self, number: int) -> bool:
+        """Whether a call is the one that has done its work in spite of EINTR (close(2))."""
+        return self.machine.abis[self._entered_by()].syscalls["close"] == number
 
     def message(self) -> int:
         """What belongs to an event stop."""

@@ -1,0 +1,228 @@
+"""The engine of attach mode: it begins with programs that run, can let go of them, and has no filter.
+
+Two levels. FULL stops at every system call and sees all events; PROCESS lives on PTRACE_EVENT stops alone: beginnings,
+programs and ends of processes, and their credentials at those moments.
+"""
+
+import signal
+import time
+from typing import Dict, List, Sequence, Set, Tuple
+
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.kernel import procfs, ptrace
+from ebpfless_arch.tracer import programs
+from ebpfless_arch.tracer.engine import Engine, pending_news
+from ebpfless_arch.tracer.pipe import Ends
+from ebpfless_arch.tracer.stops import Machine, Stop
+from ebpfless_arch.tracer.tracees import Tracee
+
+FULL, PROCESS = "full", "process"
+LET_GO = signal.SIGTERM
+"""What tells the tracer to let go of everything and to end."""
+
+_PARTING_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.05
+_LONG_SECONDS = 3600.0
+# Births are known to a hundredth of a second.
+_SLACK_NS = 50 * 10 ** 6
+_UNTOLD_NS = 10 ** 9
+# Events that a process shows without a stop at its calls.
+_SHOWN = frozenset(["exec", "fork", "exit", "setuid", "setgid", "capset"])
+_AWAITED = [signal.SIGCHLD, LET_GO]
+
+
+class AttachedEngine(Engine):
+    """Traces processes that it did not start, until they have all ended or it is told to let go."""
+
+    def __init__(self, machine: Machine, wanted: Interest, ends: Ends, keeper: int, level: str,
+                 deadly: bool = False) -> None:
+        Engine.__init__(self, machine, wanted._replace(events=wanted.events & _SHOWN) if level == PROCESS else wanted,
+                        ends, level == PROCESS, keeper, deadly)
+        self._level = level
+        self._memory = machine.memory
+        self._interrupted: Set[int] = set()
+        self._identities: Dict[int, Tuple[int, ...]] = {}
+        self._parting = 0.0
+        self._stops[ptrace.EVENT_EXIT] = self._on_exit_stop
+
+    # --- beginning --------------------------------------------------------------
+
+    def attach(self, pid: int) -> int:
+        """Trace every thread of a running process, and tell what it is; returns how many threads it has. Raises OSError
+        where not a single one can be had."""
+        tids = self._seize_threads(pid)
+        try:
+            self._reports.emit(programs.snapshot(pid, self._memory, self._machine.attributes))
+            self._identities[pid] = programs.identity(pid)
+        except OSError:
+            pass  # it is gone, and its end will tell
+        self._interrupt(tids)
+        return len(tids)
+
+    def _seize_threads(self, pid: int) -> List[int]:
+        """Look for threads until there is none that we do not have; those of a seized thread are ours already."""
+        seized: List[int] = []
+        tried: Set[int] = set()
+        while True:
+            fresh = [tid for tid in procfs.threads(pid) if tid not in tried and not procfs.is_dead(pid, tid)]
+            if not fresh:
+                if not seized:
+                    raise ProcessLookupError
+                return seized
+            for tid in fresh:
+                tried.add(tid)
+                try:
+                    ptrace.seize(tid, self._options())
+                except ProcessLookupError:
+                    continue
+                except OSError:
+                    if not seized:
+                        raise
+                    continue
+                self._tracees.add(tid, pid)
+                seized.append(tid)
+
+    def _interrupt(self, tids: Sequence[int]) -> None:
+        """Only from a stop on does a thread stop at its calls."""
+        for tid in tids if self._level == FULL else ():
+            self._press(tid)
+
+    def _press(self, tid: int) -> None:
+        self._interrupted.add(tid)
+        try:
+            ptrace.interrupt(tid)
+        except ProcessLookupError:
+            pass
+
+    def take_over(self, keeper: int, main: int, family: Sequence[int]) -> Tuple[int, str]:
+        """Go on for a tracer that was killed: the family alone, which the keeper knows; raises nothing."""
+        problem = ""
+        for pid in family:
+            try:
+                self._interrupt(self._seize_threads(pid))
+                self._identities[pid] = programs.identity(pid)
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                problem = problem or str(error.strerror)
+        return len(self._tracees), problem
+
+    def _options(self) -> int:
+        options = Engine._options(self) & ~ptrace.O_TRACESECCOMP
+        return options | ptrace.O_TRACEEXIT if self._level == PROCESS else options
+
+    # --- waiting ------------------------------------------------------------------
+
+    def _wait(self) -> List[Tuple[int, int]]:
+        """As the engine's, but a signal wakes it, too: that of a stop, or that which tells it to let go."""
+        while True:
+            news = pending_news()
+            if news:
+                return news
+            if self._writer.broken and not self._parting:
+                self._let_go()
+            if self._parting and time.monotonic() > self._parting:
+                # What is left does not stop: it waits for a vforked child, or for a device. Our end sets it free.
+                raise ChildProcessError
+            self._sleep()
+
+    def _sleep(self) -> None:
+        if self._writer.flush():
+            told = signal.sigtimedwait(_AWAITED, _PATIENCE_SECONDS if self._parting else _LONG_SECONDS)
+        else:
+            self._writer.wait(_PATIENCE_SECONDS)
+            told = signal.sigtimedwait(_AWAITED, 0)
+        if told is not None and told.si_signo == LET_GO and not self._parting:
+            self._let_go()
+
+    # --- letting go ---------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Bring every thread to a stop that is nobody's business but ours: in that one it can be left."""
+        self._parting = time.monotonic() + _PARTING_SECONDS
+        self._request = ptrace.CONT
+        for tid in [tracee.tid for tracee in self._tracees]:
+            self._press(tid)
+
+    def _dispatch(self, stop: Stop, tracee: Tracee, status: int) -> None:
+        if stop.tid in self._interrupted and status >> 16 != ptrace.EVENT_STOP:
+            # Any stop takes the place of the one that was asked for (kernel/signal.c, ptrace_stop).
+            if self._parting:
+                ptrace.interrupt(stop.tid)
+            else:
+                self._interrupted.discard(stop.tid)
+        Engine._dispatch(self, stop, tracee, status)
+
+    def _on_event_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        if stop.tid in self._interrupted and number == signal.SIGTRAP:
+            self._interrupted.discard(stop.tid)
+            if not _has_signals(stop.tid):
+                stop.repeat_interrupted()
+        if self._parting:
+            stop.detach()
+            self._tracees.remove(stop.tid)
+        else:
+            Engine._on_event_stop(self, stop, tracee, number)
+
+    # --- credentials ----------------------------------------------------------------
+
+    def _begin_process(self, pid: int, tid: int, parent: int) -> None:
+        if self._level == PROCESS:
+            self._compare(parent)
+            self._identities[pid] = self._identities.get(parent, programs.NO_IDENTITY)
+        Engine._begin_process(self, pid, tid, parent)
+
+    def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        Engine._on_exec(self, stop, tracee, number)
+        if self._level == PROCESS:
+            self._identities[stop.pid] = programs.identity(stop.pid)
+
+    def _on_exit_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        if stop.tid == stop.pid:
+            self._compare(stop.pid)
+            self._identities.pop(stop.pid, None)
+        stop.resume(self._request)
+
+    def _compare(self, pid: int) -> None:
+        """Tell of an identity that has changed since we last looked."""
+        before, after = self._identities.get(pid), programs.identity(pid)
+        if before is not None and after not in (before, programs.NO_IDENTITY):
+            self._identities[pid] = after
+            for record in programs.identity_changes(pid, before, after):
+                self._reports.emit(record)
+
+
+def left_behind(family: Sequence[int], since: int) -> List[int]:
+    """Whom to take over from a tracer that is dead since a moment (ns since the epoch): those of its family that are still
+    the same, and the children that they have had meanwhile, or so shortly before that nobody has told of them."""
+    births = {pid: birth for pid, birth in map(_birth, procfs.processes()) if birth}
+    found = [pid for pid in family if 0 < births.get(pid, 0) <= since + _SLACK_NS]
+    for pid in found:
+        for child in procfs.descendants(pid):
+            if child not in found and births.get(child, 0) >= since - _UNTOLD_NS and _parent(child) == pid:
+                found.append(child)
+    return found
+
+
+def _birth(pid: int) -> Tuple[int, int]:
+    try:
+        return pid, programs.born(procfs.stat(pid).start)
+    except OSError:
+        return pid, 0
+
+
+def _parent(pid: int) -> int:
+    try:
+        return procfs.stat(pid).ppid
+    except OSError:
+        return 0
+
+
+def _has_signals(tid: int) -> bool:
+    """Whether a signal waits for a thread that it does not block: then its call has been interrupted in earnest."""
+    try:
+        table = procfs.status(tid)
+        waiting = int(table[b"SigPnd"], 16) | int(table[b"ShdPnd"], 16)
+        return bool(waiting & ~int(table[b"SigBlk"], 16))
+    except (OSError, KeyError, ValueError):
+        return True

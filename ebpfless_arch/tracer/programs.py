@@ -1,0 +1,195 @@
+"""A program that runs, as /proc and its own memory tell of it: records of its start, and of one that began before us.
+
+Nothing in here needs the process to be traced or stopped; what it hides from us stays empty.
+"""
+
+import os
+import struct
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.tracer import paths, syscalls
+from ebpfless_arch.tracer.decode import now
+
+NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
+
+_AT_EXECFN = 31
+_KEYS_BELOW = 256
+_PATH_AT_MOST = 4096
+_DESCRIPTORS_AT_MOST = 256
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+# Events and the places in an identity (procfs.identity) that they change.
+_CHANGES = (("setuid", (0, 2, 4)), ("setgid", (1, 3, 5)), ("capset", (7, 8)))
+
+Words = Tuple[Tuple[bytes, ...], bool]
+
+
+class Program(NamedTuple):
+    """The file that was executed, and the interpreter that runs it if it is a script."""
+
+    path: bytes
+    file: paths.FileStatus
+    interpreter_path: bytes
+    interpreter: paths.FileStatus
+
+
+def exec_record(pid: int, tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool) -> Record:
+    """The EXEC of a program that has just begun; `argument` is the path as it was given, `wanted` what that means."""
+    told = procfs.stat(tid)
+    return ((records.EXEC, now(), pid, tid, 0) + _started(tid, argument, wanted, argv, attributes)
+            + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid)))
+
+
+def told_exec(pid: int, memory: Memory, attributes: bool) -> Record:
+    """The EXEC of a program of whose start we saw nothing; raises OSError where it is gone."""
+    argument = exec_name(pid, memory)
+    return exec_record(pid, pid, argument, _meant(pid, argument), _arguments(pid), attributes)
+
+
+def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:
+    """The SNAPSHOT of a process that runs already; raises OSError where it is gone."""
+    told = procfs.stat(pid)
+    argument = exec_name(pid, memory)
+    program = _started(pid, argument, _meant(pid, argument), _arguments(pid), attributes)
+    return ((records.SNAPSHOT, now(), pid, pid, told.ppid, born(told.start)) + program
+            + (identity(pid), told.comm, told.tty, told.start, _cgroup(pid), _directory(pid), _descriptors(pid)))
+
+
+def born(start: int) -> int:
+    """When a process began, in ns since the epoch, by its start in clock ticks since boot."""
+    return now() - procfs.uptime() + start * (10 ** 9 // _TICKS)
+
+
+def identity_changes(pid: int, before: Tuple[int, ...], after: Tuple[int, ...]) -> List[Record]:
+    """What must have happened to a process whose identity is another one now, as far as that shows: a new user, a new
+    group, other capabilities."""
+    found: List[Record] = []
+    so_far = list(before)
+    for event, places in _CHANGES:
+        if any(so_far[place] != after[place] for place in places):
+            for place in places:
+                so_far[place] = after[place]
+            values = {"identity": tuple(so_far), "process_identity": tuple(so_far)}
+            found.append((records.CALL, now(), pid, pid, 0, event,
+                          dict(values, capabilities=after[7:9]) if event == "capset" else values))
+    return found
+
+
+def _started(tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool) -> Tuple[object, ...]:
+    program = find_program(tid, wanted)
+    if not attributes:
+        program = program._replace(file=None, interpreter=None)
+    return ((program.path, argument) + argv + environment(tid)
+            + (program.file, program.interpreter_path, program.interpreter))
+
+
+def find_program(tid: int, wanted: bytes) -> Program:
+    """What a process runs; `wanted` is the resolved path that was executed, b"" where it is not known."""
+    executable, status = _executable(tid)
+    if executable and wanted and executable != wanted:
+        # Only a script runs by another program than the one named; else the name was changed after we had looked.
+        named = paths.status_in_view(tid, wanted, script=True)
+        if named is not None and status is not None and named[1:3] != status[1:3]:
+            return Program(wanted, named, executable, status)
+    return Program(executable or wanted, status, b"", None)
+
+
+def exec_name(pid: int, memory: Memory) -> bytes:
+    """The path with which a process's program was executed, a script's as well: it lies in the process's memory, and the
+    auxiliary vector tells where (getauxval(3), AT_EXECFN); b"" where that cannot be read."""
+    try:
+        address = _auxiliary(procfs.read(pid, "auxv", 4096)).get(_AT_EXECFN, 0)
+        return memory.string(pid, address, _PATH_AT_MOST) or b"" if address else b""
+    except OSError:
+        return b""
+
+
+def _auxiliary(data: bytes) -> Dict[int, int]:
+    """The pairs of an auxiliary vector, of a 64-bit program or a 32-bit one, which has small words."""
+    for form in ("=QQ", "=II"):
+        found = dict(struct.iter_unpack(form, data[:len(data) - len(data) % struct.calcsize(form)]))
+        if all(key < _KEYS_BELOW for key in found):
+            return found
+    return {}
+
+
+def _meant(pid: int, argument: bytes) -> bytes:
+    if not argument:
+        return b""
+    try:
+        return paths.locate(pid, {syscalls.PATH: argument}, True)[0]
+    except OSError:
+        return b""
+
+
+def _executable(tid: int) -> Tuple[bytes, paths.FileStatus]:
+    try:
+        return procfs.link(tid, "exe"), procfs.status_of(tid, "exe")
+    except OSError:
+        return b"", None  # a setuid program hides this from a tracer without privileges
+
+
+def _arguments(pid: int) -> Words:
+    return shorten(_split(procfs.read(pid, "cmdline")), False)
+
+
+def environment(tid: int) -> Words:
+    """The environment that a program was started with; empty and cut where it cannot be read."""
+    try:
+        words = _split(procfs.read(tid, "environ"))
+    except OSError:
+        return (), True
+    if len(words) > ARGUMENTS_AT_MOST:
+        words.sort(key=lambda word: not word.startswith(NOTED_VARIABLES))
+    return shorten(words, False)
+
+
+def _split(text: bytes) -> List[bytes]:
+    return text.split(b"\0")[:-1] if text else []
+
+
+def identity(tid: int) -> Tuple[int, ...]:
+    """Ids and capabilities as procfs.identity, zeros where they cannot be read."""
+    try:
+        return procfs.identity(tid)
+    except (OSError, KeyError, ValueError):
+        return NO_IDENTITY
+
+
+def _cgroup(tid: int) -> bytes:
+    try:
+        return procfs.read(tid, "cgroup", 8192)
+    except OSError:
+        return b""
+
+
+def _directory(pid: int) -> bytes:
+    try:
+        return procfs.link(pid, "cwd")
+    except OSError:
+        return b""
+
+
+def _descriptors(pid: int) -> Tuple[Tuple[int, bytes], ...]:
+    """The lowest open descriptors and what they stand for."""
+    try:
+        numbers = sorted(procfs.descriptors(pid))[:_DESCRIPTORS_AT_MOST]
+    except OSError:
+        return ()
+    found: List[Tuple[int, bytes]] = []
+    for number in numbers:
+        target = _target(pid, number)
+        if target is not None:
+            found.append((number, target))
+    return tuple(found)
+
+
+def _target(pid: int, number: int) -> Optional[bytes]:
+    try:
+        return os.readlink(b"/proc/%d/fd/%d" % (pid, number))
+    except OSError:
+        return None

@@ -1,0 +1,82 @@
+"""Runs `ebpfless trace --pid` beside a program that runs already."""
+
+import os
+import signal
+from pathlib import Path
+from typing import List, Optional, Sequence, Type
+from types import TracebackType
+
+from blackbox import Event, Result, Session, ebpfless, event_options, read_events, wait_until
+
+END = 15.0
+
+
+def tasks(pid: int) -> List[int]:
+    """The ids of a process's threads, [] when it is gone."""
+    try:
+        return [int(name) for name in os.listdir("/proc/{}/task".format(pid))]
+    except OSError:
+        return []
+
+
+def field(pid: int, tid: int, name: str) -> str:
+    """One field of a thread's status, "" when it is gone."""
+    try:
+        with open("/proc/{}/task/{}/status".format(pid, tid)) as lines:
+            found = [line.partition(":")[2].strip() for line in lines if line.startswith(name + ":")]
+        return found[0] if found else ""
+    except OSError:
+        return ""
+
+
+def tracers(pid: int) -> List[int]:
+    """Who traces the threads of a process, 0 for nobody."""
+    return [int(field(pid, tid, "TracerPid") or 0) for tid in tasks(pid)]
+
+
+def states(pid: int) -> str:
+    """The state letters of all threads, sorted."""
+    return "".join(sorted(field(pid, tid, "State")[:1] for tid in tasks(pid)))
+
+
+class Attached:
+    """`trace --events --pid ...` at work: it has hold of all threads when the block begins, and is told to end after it."""
+
+    def __init__(self, pids: Sequence[int], output: Path, options: Sequence[str] = ()) -> None:
+        self.pids = list(pids)
+        self._output = str(output)
+        words = [word for pid in pids for word in ("--pid", str(pid))]
+        self.session = Session(ebpfless("trace", "--probe-addr", "none", *(event_options(self._output) + list(options) + words)))
+        self.result: Optional[Result] = None
+
+    def __enter__(self) -> "Attached":
+        self.session.__enter__()
+        try:
+            wait_until(lambda: b"tracing" in self.session.errors(), "ebpfless has hold of the program")
+        except AssertionError:
+            raise AssertionError(self.session.errors())
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        try:
+            if kind is None and self.result is None:
+                self.end()
+        finally:
+            self.session.__exit__(kind, value, traceback)
+
+    @property
+    def tracer(self) -> int:
+        """The tracer's process id."""
+        return [pid for pid in tracers(self.pids[0]) if pid][0]
+
+    @property
+    def events(self) -> List[Event]:
+        """What has been written so far."""
+        return read_events(self._output)
+
+    def end(self, number: int = signal.SIGINT) -> Result:
+        """Tell it to end as a user does, and see that it leaves nobody behind."""
+        os.kill(self.session.pid, number)
+        self.result = self.session.finish(END)
+        return self.result
