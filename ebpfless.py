@@ -46,7 +46,6 @@ def _typed(setting: Setting, text: str) -> Any:
         raise argparse.ArgumentTypeError(str(error))
 
 
-
 def _words(text: str) -> List[str]:
     """Words as a shell splits them, or a JSON list of them."""
     import json

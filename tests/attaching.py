@@ -1,12 +1,13 @@
 """Runs `ebpfless trace --pid` beside a program that runs already."""
 
+import json
 import os
 import signal
 from pathlib import Path
 from typing import List, Optional, Sequence, Type
 from types import TracebackType
 
-from blackbox import Event, Result, Session, ebpfless, event_options, read_events, wait_until
+from blackbox import Event, Result, Session, ebpfless, event_options, wait_until, with_bytes
 
 END = 15.0
 
@@ -72,8 +73,12 @@ class Attached:
 
     @property
     def events(self) -> List[Event]:
-        """What has been written so far."""
-        return read_events(self._output)
+        """What has been written so far, but for a line that is not whole yet."""
+        if not os.path.exists(self._output):
+            return []
+        with open(self._output, "rb") as file:
+            whole = file.read().rpartition(b"\n")[0]
+        return [with_bytes(json.loads(line.decode("utf-8"))) for line in whole.splitlines()]
 
     def end(self, number: int = signal.SIGINT) -> Result:
         """Tell it to end as a user does, and see that it leaves nobody behind."""
