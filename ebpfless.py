@@ -106,7 +106,7 @@ PATCH_OPTIONS: Tuple[Option, ...] = (
     (("--options",), dict(type=_words, default=[], metavar="WORDS", help="options for trace, in one argument")),
     (("--python",), dict(default="python3", metavar="PATH", help="the Python in the container (default: python3)")),
 )
-PATCH_DETAILS = """KIND FILE is one of, - for standard input:
+PATCH_DETAILS = """FILE is - for standard input:
   ecs FILE     an Amazon ECS task definition
   k8s FILE     a pod, deployment, ... (kubectl get -o json)
   docker FILE  an image's configuration, or what docker inspect prints
@@ -236,12 +236,35 @@ def run_patch(arguments: argparse.Namespace) -> int:
         return _USAGE
 
 
+def run_completion(arguments: argparse.Namespace) -> int:
+    """`ebpfless completion`."""
+    from ebpfless_arch.agent import completion
+
+    shells = sorted(completion.SHELLS)
+    if len(arguments.operands) != 1 or arguments.operands[0] not in shells:
+        _complain("completion: say which shell: %s" % ", ".join(shells))
+        return _USAGE
+    pages = [completion.Page(command.name, command.summary, [_choice(names, how) for names, how in command.options],
+                             command.operands.split()) for command in COMMANDS]
+    sys.stdout.write(completion.script(arguments.operands[0], pages))
+    return 0
+
+
+def _choice(names: Tuple[str, ...], how: Dict[str, Any]) -> Any:
+    """An option as completion sees it."""
+    from ebpfless_arch.agent.completion import Choice
+
+    value = "" if how.get("action") == "store_true" else how.get("metavar") or "|".join(how.get("choices", ())) or "VALUE"
+    return Choice(names, how["help"], value)
+
+
 def run_version(arguments: argparse.Namespace) -> int:
     """`ebpfless version`."""
-    import json
     import os
 
     if arguments.json:
+        import json
+
         from ebpfless_arch.agent import doctor
 
         print(json.dumps(doctor.version(), indent=2))
@@ -261,7 +284,9 @@ COMMANDS = (
     Command("doctor", "say what this host allows, and how to mend what it does not", "ebpfless doctor", run_doctor, (),
             details="Exit status: 0 all works, 1 with limits, 2 nothing can be traced here"),
     Command("patch", "wrap the command in a container's description", "ebpfless patch ecs task-definition.json",
-            run_patch, PATCH_OPTIONS, "KIND FILE", PATCH_DETAILS),
+            run_patch, PATCH_OPTIONS, "ecs|k8s|docker|oci FILE", PATCH_DETAILS),
+    Command("completion", "print a script that completes commands and options in a shell",
+            "ebpfless completion bash >/etc/bash_completion.d/ebpfless", run_completion, (), "bash|zsh|fish"),
     Command("version", "print versions", "ebpfless version --json", run_version, VERSION_OPTIONS),
 )
 
@@ -303,9 +328,25 @@ def _die_of_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _run(command: Command, found: argparse.Namespace) -> int:
+    """Run a command. What is only printed may have a reader that has seen enough."""
+    import signal
+
+    if command.name not in ("trace", "probe"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        return command.run(found)
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("ebpfless", "ebpfless_arch"):
+            raise
+        _complain("%s: this Python (%s) lacks a part of its standard library: %s; install all of it (on Debian python3, for "
+                  "python3-minimal is not enough)" % (command.name, sys.executable, error))
+        return _FAILED
+
+
 def _overview() -> str:
     lines = ["Example: " + COMMANDS[0].example, "", "Commands (each has --help):"]
-    lines += ["  %-9s %s" % (command.name, command.summary) for command in COMMANDS]
+    lines += ["  %-10s %s" % (command.name, command.summary) for command in COMMANDS]
     return "\n".join(lines) + "\n"
 
 
@@ -326,7 +367,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             found.operands = operands
             if operands and not command.operands:
                 parser.error("'%s' is too much" % operands[0])
-            return command.run(found)
+            return _run(command, found)
     _complain("%s: unknown command%s" % (words[0], nearest(words[0], [command.name for command in COMMANDS])))
     return _USAGE
 

@@ -84,6 +84,7 @@ def test_deny_refuses_the_call_and_the_program_goes_on(tmp_path: Path, mode: Lis
 
 _COUNTED = """
 import sys
+import ebpfless
 from ebpfless_arch.tracer import pipe
 from ebpfless_arch.events.records import path_of
 ask = pipe.Asker.ask
@@ -92,7 +93,6 @@ def told(self, record):
         asked.write(path_of(record) + b"\\n")
     return ask(self, record)
 pipe.Asker.ask = told
-import ebpfless
 sys.exit(ebpfless.main(sys.argv[2:]))
 """
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 from typing import List
 
@@ -216,3 +218,15 @@ def test_help_fits_the_screen(command: List[str]) -> None:
     text = result.stdout.decode()
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "ebpfless" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ["config", "completion zsh"])
+def test_a_reader_that_has_seen_enough_is_no_error(words: str) -> None:
+    """As with `ebpfless config | head -1`: the pipe has no reader any more, and that ends it as it ends any program."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        process = subprocess.Popen(ebpfless(*words.split()), stdout=writer, stderr=subprocess.PIPE, env=environment())
+    finally:
+        os.close(writer)
+    assert (process.communicate()[1], process.returncode) == (b"", -signal.SIGPIPE)

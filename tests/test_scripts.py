@@ -1,0 +1,36 @@
+"""Shell scripts of the project: shellcheck finds nothing in them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from blackbox import REPOSITORY, ebpfless, run
+
+FOLDERS = (".ci", "scripts", "sysvinit")
+
+
+def shell_scripts() -> List[Path]:
+    """Every file in FOLDERS whose first line names a shell."""
+    found = [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).iterdir()) if path.is_file()]
+    return [path for path in found if path.read_bytes().partition(b"\n")[0].endswith((b"sh", b"sh -eu"))]
+
+
+def shellcheck(*arguments: str, stdin: bytes = b"") -> str:
+    """What shellcheck says; skips without it."""
+    if shutil.which("shellcheck") is None:
+        pytest.skip("needs shellcheck")
+    result = subprocess.run(["shellcheck"] + list(arguments), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return result.stdout.decode()
+
+
+def test_shellcheck_finds_nothing() -> None:
+    scripts = shell_scripts()
+    assert {"run", "test"} <= {path.name for path in scripts}
+    assert shellcheck(*map(str, scripts)) == ""
+
+
+def test_shellcheck_finds_nothing_in_the_completion_for_bash() -> None:
+    assert shellcheck("-s", "bash", "-", stdin=run(ebpfless("completion", "bash")).stdout) == ""
