@@ -73,8 +73,12 @@ TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
     (("--pid",), dict(action="append", type=_pids, metavar="PID", help="trace running processes, repeatable: PID,PID ...")),
-    (("--wait-probe",), dict(type=float, metavar="SECONDS", help="not yet: wait for a probe")),
 )
+
+PROBE_OPTIONS: Tuple[Option, ...] = _of_settings("probe") + (_CONFIG_OPTION,)
+PROBE_DETAILS = """ADDRESS is HOST:PORT, [IPV6]:PORT or unix:/PATH. Other hosts need --secret-file.
+SIGHUP loads the policies again, SIGTERM ends it.
+Exit status: 0 ended by a signal, 2 wrong usage, 125 it cannot listen"""
 
 CONFIG_OPTIONS: Tuple[Option, ...] = (
     _CONFIG_OPTION,
@@ -153,9 +157,6 @@ def run_trace(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 
-    if arguments.wait_probe is not None:
-        _complain("trace: --wait-probe is not there yet in version %s" % __version__)
-        return _USAGE
     command, pids = arguments.operands, arguments.pid
     if command and pids:
         _complain("trace: --pid is for programs that run already, '%s' is a command; say one of them" % command[0])
@@ -172,6 +173,21 @@ def run_trace(arguments: argparse.Namespace) -> int:
         return _USAGE
     except OSError as error:
         _complain("trace: the system refuses what is needed to start: %s" % error)
+        return _FAILED
+
+
+def run_probe(arguments: argparse.Namespace) -> int:
+    """`ebpfless probe`."""
+    from ebpfless_arch.agent import probe
+    from ebpfless_arch.agent.options import UsageError
+
+    try:
+        return probe.run(arguments.config, _given(arguments))
+    except UsageError as error:
+        _complain("probe: %s" % error)
+        return _USAGE
+    except OSError as error:
+        _complain("probe: %s" % error)
         return _FAILED
 
 
@@ -278,6 +294,8 @@ def run_version(arguments: argparse.Namespace) -> int:
 COMMANDS = (
     Command("trace", "run a command and watch it and all that it starts", "ebpfless trace -- /usr/bin/app --port 80",
             run_trace, TRACE_OPTIONS, "COMMAND"),
+    Command("probe", "be the server that tracers connect to: one rule engine for many",
+            "ebpfless probe --listen localhost:5678", run_probe, PROBE_OPTIONS, details=PROBE_DETAILS),
     Command("check", "say what is wrong with policies", "ebpfless check my-policy.json",
             run_check, CHECK_OPTIONS, "POLICY", CHECK_DETAILS),
     Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS),

@@ -61,6 +61,7 @@ def test_our_own_variable_comes_before_datadogs() -> None:
 def test_origins_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "e.ini", "[trace]\nevents = yes\n")
     lines = effective("--origin", "--config", path, DD_CWS_INSTRUMENTATION_STATS_DISABLED="true")
+    lines = lines[lines.index("trace:"):lines.index("probe:")]
     told = dict(line.split(":", 1) for line in (line.strip() for line in lines) if "#" in line)
     assert told["events"].split() == ["true", "#", path, "[trace]"]
     assert told["disable_stats"].split() == ["true", "#", "DD_CWS_INSTRUMENTATION_STATS_DISABLED"]

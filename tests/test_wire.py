@@ -28,6 +28,7 @@ MESSAGES: List[Any] = [
     wire.Refused("no"), wire.Processes(tuple(RECORDS[:2])), wire.Records(5, tuple(RECORDS)),
     wire.Acknowledged(2 ** 64 - 1), wire.Wanted(INTEREST), wire.Question(3, RECORDS[4]), wire.Verdict(3, 13),
     wire.Order(1, 4711, 99, TIME, 9), wire.Outcome(1, "gone", ""), wire.Counters({"lost": 3}), wire.Goodbye(41),
+    wire.Context(("service:shop", "container_id:1")),
 ]
 
 

@@ -41,37 +41,37 @@ class Ender:
 
     def kill(self, action: Kill, event: Event) -> Dict[str, Any]:
         """Carry the action out; returns what is told of it in `agent.rule_actions`."""
-        endings = [self._end(process, action.number, event.time) for process in self._targets(action, event)]
+        targets = self._processes.meant(action.scope, event.process)
+        endings = [self._end(process, action.number, event.time) for process in targets]
         return {"type": "kill", "signal": action.signal, "scope": action.scope,
                 "status": _overall(endings), "killed_at": timestamp(int(time.time() * 1e9)),
                 "processes": [dict(zip(ending._fields, ending)) for ending in endings]}
 
-    def _targets(self, action: Kill, event: Event) -> List[Process]:
-        """The processes that the scope means; without a container or cgroup it is the process alone."""
-        process = event.process
-        if action.scope == "container" and process.container.id:
-            return [each for each in self._processes.live() if each.container.id == process.container.id]
-        if action.scope == "cgroup" and process.cgroup.strip("/"):
-            return [each for each in self._processes.live() if each.cgroup == process.cgroup]
-        return [process]
-
     def _end(self, process: Process, number: int, moment: int) -> Ending:
-        # Behind a command that has ended, a copy of the keeper has another number than at the start.
-        if process.pid in self._protected or process.pid == os.getpid():
+        if process.pid in self._protected:
             return Ending(process.pid, REFUSED, "this process is never ended")
-        try:
-            told = procfs.stat(process.pid)
-            if told.flags & _KERNEL_THREAD:
-                return Ending(process.pid, REFUSED, "a kernel thread")
-            with _Handle(process.pid) as handle:
-                if not _is_still(process, moment):
-                    return Ending(process.pid, GONE)
-                handle.send(number)
-        except ProcessLookupError:
-            return Ending(process.pid, GONE)
-        except PermissionError as error:
-            return Ending(process.pid, REFUSED, str(error.strerror))
-        return Ending(process.pid, PERFORMED)
+        return end_process(process.pid, process.start, moment, number)
+
+
+def end_process(pid: int, start: int, moment: int, number: int) -> Ending:
+    """Send a signal to a process, if it is still the one that began at `start` (clock ticks since boot; 0: unknown) and
+    had begun before `moment` (ns since the epoch); never to ourselves, process 1 or a kernel thread."""
+    # Behind a command that has ended, a copy of the keeper has another number than at the start.
+    if pid in (0, 1, os.getpid()):
+        return Ending(pid, REFUSED, "this process is never ended")
+    try:
+        told = procfs.stat(pid)
+        if told.flags & _KERNEL_THREAD:
+            return Ending(pid, REFUSED, "a kernel thread")
+        with _Handle(pid) as handle:
+            if not _is_still(pid, start, moment):
+                return Ending(pid, GONE)
+            handle.send(number)
+    except ProcessLookupError:
+        return Ending(pid, GONE)
+    except PermissionError as error:
+        return Ending(pid, REFUSED, str(error.strerror))
+    return Ending(pid, PERFORMED)
 
 
 class _Handle:
@@ -105,16 +105,16 @@ class _Handle:
             os.kill(self._pid, number)
 
 
-def _is_still(process: Process, moment: int) -> bool:
-    """Whether the process that has this id now is the one that the record means.
+def _is_still(pid: int, start: int, moment: int) -> bool:
+    """Whether the process that has this id now is the one that is meant.
 
-    Its start time tells, where we took it down; else it must have begun before the event.
+    Its start time tells, where it was taken down; else it must have begun before the event.
     """
-    told = procfs.stat(process.pid)
+    told = procfs.stat(pid)
     if told.state in "ZX":
         return False
-    if process.start:
-        return told.start == process.start
+    if start:
+        return told.start == start
     age = procfs.uptime() - told.start * 10 ** 9 // _TICKS
     return age + _SLACK_NS >= time.time() * 1e9 - moment
 

@@ -18,7 +18,7 @@ from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import ANSWERS, Interest, PathNeed, either
-from ebpfless_arch.events.model import Event
+from ebpfless_arch.events.model import NO_CONTEXT, Context, Event, Process
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
@@ -28,7 +28,7 @@ from ebpfless_arch.rules.files import BUILT_IN
 from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
 from ebpfless_arch.tracer import syscalls
-from ebpfless_arch.tracer.keeper import Receiver
+from ebpfless_arch.tracer.keeper import Answer, Receiver
 
 # What a traced program does that only --events asks for.
 ALL_EVENTS = syscalls.EVENTS | ANSWERS
@@ -36,17 +36,29 @@ ALL_EVENTS = syscalls.EVENTS | ANSWERS
 _LIMITED_NAMED = 10
 
 
-class Agent(Receiver):
-    """Turns records into events, events into detections, and hands both to the outputs."""
+class Source:
+    """Where records come from: a model of the processes there, who can end them, and what is said of all events."""
 
-    def __init__(self, rules: RuleSet, processes: Processes, outputs: List[Output], events: bool,
+    def __init__(self, processes: Processes, kill: Callable[[Kill, Event], Dict[str, Any]],
+                 context: Context = NO_CONTEXT) -> None:
+        self.processes = processes
+        self.kill = kill
+        self.context = context
+
+
+class Agent(Receiver):
+    """Turns records into events, events into detections, and hands both to the outputs.
+
+    `source` is whose records are received; with several of them it is set before each record.
+    """
+
+    def __init__(self, rules: RuleSet, source: Source, outputs: List[Output], events: bool,
                  verbose: bool = False) -> None:
         self._rules = rules
+        self.source = source
         self._verbose = verbose
         self._hands = Hands(self._log, self._perform)
         self._performed: List[Dict[str, Any]] = []
-        self._ender = Ender(processes, [os.getpid()])
-        self._processes = processes
         self._outputs = outputs
         self._events = events
         self._sequence = 0
@@ -54,15 +66,31 @@ class Agent(Receiver):
         self.lost = 0
         self.faults = 0
         self.detections = 0
+        self.events_by_type: Dict[str, int] = {}
+        self.detections_by_rule: Dict[str, int] = {}
 
-    def receive(self, record: Record) -> None:
-        """Take one record of the tracer."""
+    def find(self, pid: int) -> Optional[Process]:
+        """The record of a live process of the source."""
+        return self.source.processes.find(pid)
+
+    def receive(self, record: Record, number: int = 0) -> None:
+        """Take one record of the source; `number` is the record's, where it has one."""
         if record[0] == records.LOST:
             self.lost += record[4]
         elif record[0] == records.FAULT:
             self.failed(record[4])
         else:
-            self._tell(self._processes.apply(record))
+            self._tell(self._event(record, number))
+
+    def learn(self, record: Record) -> None:
+        """Let the model know what a record tells, without judging it."""
+        if record[0] not in (records.LOST, records.FAULT):
+            self.source.processes.learn(record)
+
+    def _event(self, record: Record, number: int = 0) -> Event:
+        event = self.source.processes.apply(record)
+        event.context, event.number = self.source.context, number
+        return event
 
     def _tell(self, event: Event) -> None:
         self._announce(event)
@@ -73,9 +101,13 @@ class Agent(Receiver):
         """Go by other rules from the next event on."""
         self._rules = rules
 
-    def judge(self, record: Record) -> int:
-        """Whether a rule denies a call before it runs: the errno, and the event is told as refused; else 0."""
-        event = self._processes.apply(record)
+    def judge(self, record: Record, answer: Answer) -> None:
+        """Whether a rule denies a call before it runs."""
+        answer(self.refusal(record))
+
+    def refusal(self, record: Record) -> int:
+        """The errno with which a rule denies a call, which is then told as refused; else 0."""
+        event = self._event(record)
         matching = self._rules.evaluate(event)
         refusal = _refusal(matching, event)
         if refusal:
@@ -87,6 +119,7 @@ class Agent(Receiver):
     def _announce(self, event: Event) -> None:
         """Count an event, and write it where events are asked for; what we cannot see is always told."""
         self._sequence += 1
+        self.events_by_type[event.type] = self.events_by_type.get(event.type, 0) + 1
         if self._events or event.type == "blind_spot":
             self._write(event, None, [])
 
@@ -94,6 +127,7 @@ class Agent(Receiver):
         """Act on the rules that match an event, and tell of them."""
         for rule in matching:
             self.detections += 1
+            self.detections_by_rule[rule.id] = self.detections_by_rule.get(rule.id, 0) + 1
             self._performed = []
             run_actions(rule, event, self._hands)
             if not rule.silent and rule.limiter.allows(event):
@@ -107,7 +141,7 @@ class Agent(Receiver):
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
         """The actions `kill` and `deny`."""
         if isinstance(action, Kill):
-            self._performed.append(self._ender.kill(action, event))
+            self._performed.append(self.source.kill(action, event))
         elif isinstance(action, Deny):
             status = "performed" if event.retval == -action.errno else "too late"
             self._performed.append({"type": "deny", "error": errno.errorcode[action.errno], "status": status})
@@ -204,13 +238,23 @@ def prepare(config: Config, outer: int = 0) -> Tuple[Agent, Interest]:
     for warning in config.warnings:
         complain(warning)
     policies = load_rules(config["runtime_security_config.policies.dir"])
-    rules, variables = policies.rules, policies.loaded.variables
-    outputs = [_open_output(path, config["trace.format"], policies.shown) for path in config["trace.output"]]
     users = Users()
-    processes = Processes(users, outer_lineage(users, outer))
-    variables.find_process = processes.find
-    events = config["trace.events"]
-    return Agent(rules, processes, outputs, events, config["trace.verbose"]), interest_of(rules, events)
+    agent = make_agent(policies, config, "trace", own_source(Processes(users, outer_lineage(users, outer))))
+    return agent, interest_of(policies.rules, config["trace.events"])
+
+
+def own_source(processes: Processes, context: Context = NO_CONTEXT) -> Source:
+    """Records of our own tracer: the processes are those of our own pid namespace."""
+    return Source(processes, Ender(processes, [os.getpid()]).kill, context)
+
+
+def make_agent(policies: Policies, config: Config, section: str, source: Source) -> Agent:
+    """An agent with the outputs of a section of the configuration; raises UsageError."""
+    outputs = [_open_output(path, config[section + ".format"], policies.shown)
+               for path in config[section + ".output"]]
+    agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"])
+    policies.loaded.variables.find_process = agent.find
+    return agent
 
 
 def interest_of(rules: RuleSet, events: bool) -> Interest:

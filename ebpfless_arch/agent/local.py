@@ -1,18 +1,19 @@
-"""`ebpfless trace` on its own: tracer -> processes -> rules -> outputs in one agent."""
+"""`ebpfless trace`: tracer -> processes -> rules -> outputs in one agent, until a probe answers."""
 
 import os
-from typing import TYPE_CHECKING, Any, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, List, Mapping, Sequence, Tuple
 
 from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events.interest import Interest, packed
-from ebpfless_arch.tracer.keeper import Keeper, die_like
+from ebpfless_arch.tracer.keeper import Keeper, Receiver, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
 
 _NOTHING_ATTACHED = 1
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.config import Config
+    from ebpfless_arch.agent.evaluation import Agent
 
 
 def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
@@ -73,8 +74,9 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(settings, os.getppid())
+    receiver, interest = _linked(agent, interest, settings, command, [])
     plan = _plan(command, interest, settings)
-    outcome = keeper.launch(plan, agent, settings["trace.wait_all"])
+    outcome = keeper.launch(plan, receiver, settings["trace.wait_all"])
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return die_like(outcome.status) if outcome.status >= 0 else FAILED
 
@@ -83,10 +85,21 @@ def _attach(keeper: Keeper, pids: List[int], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(settings)
+    receiver, interest = _linked(agent, interest, settings, [], pids)
     plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"])
-    outcome = keeper.attach(plan, agent)
+    outcome = keeper.attach(plan, receiver)
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return 0 if outcome.status >= 0 else _NOTHING_ATTACHED
+
+
+def _linked(agent: "Agent", interest: Interest, settings: "Config", command: List[bytes],
+            pids: List[int]) -> Tuple[Receiver, Interest]:
+    """The agent, or whoever forwards to a probe for it, and what the tracer has to stop for."""
+    if settings["runtime_security_config.ebpfless.socket"] == "none":
+        return agent, interest
+    from ebpfless_arch.agent import linking
+
+    return linking.link(agent, interest, settings, command, pids)
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:

@@ -29,6 +29,7 @@ class Setting(NamedTuple):
 
 
 _WATCH = "runtime_security_config"
+_PROBE = ("probe",)
 
 SETTINGS = (
     Setting(_WATCH + ".enabled", "bool", "true", "false: trace runs its command untraced"),
@@ -36,7 +37,9 @@ SETTINGS = (
     Setting(_WATCH + ".ebpfless.socket", "address", "localhost:5678", "where the probe listens; none: work alone",
             "--probe-addr", placeholder="HOST:PORT"),
     Setting(_WATCH + ".policies.dir", "words", "", "rules to use, repeatable (default: the built-in policy)",
-            "--policy", placeholder="FILE|DIR"),
+            "--policy", ("trace", "probe"), "FILE|DIR"),
+    Setting(_WATCH + ".ebpfless.secret_file", "text", "", "file with the secret that tracers and probe share",
+            "--secret-file", ("trace", "probe"), "FILE"),
     Setting("trace.output", "words", "-", "where detections go, repeatable; - is stderr", "--output",
             placeholder="FILE"),
     Setting("trace.format", "choice:text|json", "text", "text or json lines", "--format"),
@@ -53,10 +56,26 @@ SETTINGS = (
             "full: every event, at two stops a call; process: fork, exec, exit only", "--attach-level"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
     Setting("trace.verbose", "bool", "false", "show debug lines of log actions, and at the end what was counted", "--verbose"),
+    Setting("trace.wait_probe", "seconds", "0", "wait that long for the probe before starting COMMAND", "--wait-probe",
+            placeholder="SECONDS"),
+    Setting("trace.spool", "size", "16MiB", "memory for records that the probe does not take at once", "--spool",
+            placeholder="SIZE"),
+    Setting("trace.spool_file", "text", "", "file for records beyond that", "--spool-file", placeholder="FILE"),
+    Setting("trace.spool_file_size", "size", "256MiB", "how large that file may become"),
     Setting("trace.disable_proc_scan", "bool", "false", "accepted; there is no scan of /proc yet",
             "--disable-proc-scan", variables=("DD_CWS_INSTRUMENTATION_PROC_SCAN_DISABLED",)),
     Setting("trace.proc_scan_rate", "duration", "500ms", "accepted; there is no scan of /proc yet",
             "--proc-scan-rate", placeholder="DURATION", variables=("DD_CWS_INSTRUMENTATION_PROC_SCAN_RATE",)),
+    Setting("probe.listen", "words", "", "where to listen, repeatable (default: where tracers look for it)", "--listen",
+            _PROBE, "ADDRESS"),
+    Setting("probe.insecure", "bool", "false", "let tracers of other hosts in without a secret", "--insecure", _PROBE),
+    Setting("probe.peers", "words", "", "ids of users, besides root and ours, who may use a unix socket", "--peers", _PROBE,
+            "UID,..."),
+    Setting("probe.output", "words", "-", "where detections go, repeatable; - is stderr", "--output", _PROBE, "FILE"),
+    Setting("probe.format", "choice:text|json", "text", "text or json lines", "--format", _PROBE),
+    Setting("probe.events", "bool", "false", "write every event, not only detections", "--events", _PROBE),
+    Setting("probe.verbose", "bool", "false", "say who comes and goes; show debug lines of log actions", "--verbose",
+            _PROBE),
 )
 
 BY_KEY = {setting.key: setting for setting in SETTINGS}
@@ -120,6 +139,10 @@ def _read_duration(text: str) -> float:
     return seconds
 
 
+def _read_seconds(text: str) -> float:
+    return float(_read_number(text)) if text.isdigit() else _read_duration(text)
+
+
 def _read_address(text: str) -> str:
     """HOST:PORT, [V6]:PORT, unix:PATH, or none."""
     if text == "none" or text.startswith("unix:/"):
@@ -141,6 +164,7 @@ KINDS: Dict[str, Kind] = {
     "number": Kind(_read_number, "a whole number", (int,)),
     "size": Kind(_read_size, "a number of bytes such as 64KiB or 16MiB", (int, str)),
     "duration": Kind(_read_duration, "a duration such as 500ms or 2s", (str,)),
+    "seconds": Kind(_read_seconds, "a number of seconds such as 5, or a duration such as 500ms", (int, str)),
     "address": Kind(_read_address, "HOST:PORT, unix:/PATH or none", (str,)),
     "text": Kind(str, "a text", (str,)),
     "words": Kind(_read_words, "words, separated by commas or lines", (list,)),

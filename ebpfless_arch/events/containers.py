@@ -48,6 +48,11 @@ class Containers:
         return Place(NO_CONTAINER, cgroup)
 
 
+def container_of(text: bytes) -> str:
+    """The container id that the text of /proc/PID/cgroup tells, "" where it tells none."""
+    return Containers().place(text, 0).container.id
+
+
 def container_id(path: str) -> str:
     """The container id in a cgroup path, "" when there is none: 64 hex digits, an ECS task's id or a UUID.
 

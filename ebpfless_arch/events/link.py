@@ -9,7 +9,7 @@ A WireError means that the peer is to be left; what `take` still has may tell it
     Response                                    ->
                                                 <-  Accepted, or Refused
     Processes, Records, Question, Outcome,      ->
-    Counters, Goodbye                           <-  Acknowledged, Wanted, Verdict, Order
+    Context, Counters, Goodbye                  <-  Acknowledged, Wanted, Verdict, Order
 
 How long to wait for an answer, and for a peer's life signs, is the caller's to say.
 """
@@ -23,7 +23,7 @@ from ebpfless_arch.events import datadog_records, datadog_structs, wire
 from ebpfless_arch.events.msgpack import WireError, unpack
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.events.wire import (Accepted, Acknowledged, Counters, FrameReader, Goodbye, Hello, Message, Offer,
+from ebpfless_arch.events.wire import (Accepted, Acknowledged, Context, Counters, FrameReader, Goodbye, Hello, Message, Offer,
                                        Order, Outcome, Processes, Question, Records, Refused, Response, Verdict,
                                        Wanted, Welcome)
 
@@ -31,7 +31,7 @@ from ebpfless_arch.events.wire import (Accepted, Acknowledged, Counters, FrameRe
 # PLAIN in Datadog's; or over.
 WAITING, PROVING, GREETED, READY, PLAIN, CLOSED = "waiting", "proving", "greeted", "ready", "plain", "closed"
 
-_OF_TRACER: FrozenSet[type] = frozenset([Processes, Records, Question, Outcome, Counters, Goodbye])
+_OF_TRACER: FrozenSet[type] = frozenset([Processes, Records, Question, Outcome, Context, Counters, Goodbye])
 _OF_PROBE: FrozenSet[type] = frozenset([Acknowledged, Wanted, Verdict, Order])
 
 Draw = Callable[[int], bytes]
@@ -134,9 +134,15 @@ class TracerEnd(_End):
         self.state = PLAIN
 
     def send(self, message: Message) -> None:
-        """Send one of Processes, Question, Outcome, Counters, Goodbye; raises WireError for one that is too long."""
+        """Send one of Processes, Question, Outcome, Context, Counters, Goodbye; raises WireError for one that is too long."""
         self._require(READY)
         self._send(message)
+
+    def send_processes(self, packed: Sequence[bytes]) -> None:
+        """Send records of processes that run already, as record_shapes.pack_record made them."""
+        self._require(READY)
+        for batch in wire.batches(packed):
+            self._put(wire.pack_processes(batch))
 
     def send_records(self, first: int, packed: Sequence[bytes]) -> None:
         """Send records as record_shapes.pack_record made them; the first has the number `first`."""

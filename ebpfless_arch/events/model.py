@@ -248,14 +248,26 @@ _INHERITED = ("file", "interpreter", "arguments", "args_truncated", "envp", "env
               "tty_name", "credentials", "container", "cgroup", "exec_time")
 
 
+class Context(NamedTuple):
+    """Where an event was recorded: what is said of all events from there, as key:value texts, and the run of a tracer
+    ("" for one without a link)."""
+
+    tags: Tuple[str, ...] = ()
+    tracer: str = ""
+
+
+NO_CONTEXT = Context()
+
+
 class Event:
     """Something that a process did. `process` is never None; `tid` is the acting thread.
 
     `retval` is the call's result, negative errno on failure. `type` is SECL's
-    name: "exec", "fork", "exit", "open" ... or "blind_spot" (ours).
+    name: "exec", "fork", "exit", "open" ... or "blind_spot" (ours). `number` is that of its record in the tracer's
+    run, 0 for one that did not travel.
     """
 
-    __slots__ = ("type", "time", "process", "tid", "retval")
+    __slots__ = ("type", "time", "process", "tid", "retval", "context", "number")
 
     def __init__(self, kind: str, time: int, process: Process, tid: int, retval: int = 0) -> None:
         self.type = kind
@@ -263,6 +275,8 @@ class Event:
         self.process = process
         self.tid = tid
         self.retval = retval
+        self.context = NO_CONTEXT
+        self.number = 0
 
 
 class ExecEvent(Event):

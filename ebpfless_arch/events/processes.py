@@ -56,12 +56,29 @@ class Processes:
             self._change = None
         return self._makers[record[0]](record)
 
+    def learn(self, record: Record) -> None:
+        """Bring the model up to date with a process that runs already. The last SNAPSHOT before there is a command is
+        that of whoever has started it."""
+        is_outer = record[0] == records.SNAPSHOT and record[2] not in self._live
+        event = self.apply(record)
+        if is_outer:
+            self._outer = event.process
+
     def __len__(self) -> int:
         return len(self._live)
 
     def live(self) -> List[Process]:
         """The current records of all processes that have not ended."""
         return list(self._live.values())
+
+    def meant(self, scope: str, process: Process) -> List[Process]:
+        """The live processes that a scope ("process", "container", "cgroup") means; without a container or cgroup it
+        is the process alone."""
+        if scope == "container" and process.container.id:
+            return [each for each in self.live() if each.container.id == process.container.id]
+        if scope == "cgroup" and process.cgroup.strip("/"):
+            return [each for each in self.live() if each.cgroup == process.cgroup]
+        return [process]
 
     def find(self, pid: int) -> Optional[Process]:
         """The record of a live process, None for one that we do not know."""
@@ -70,15 +87,25 @@ class Processes:
     def _get(self, pid: int) -> Process:
         found = self._live.get(pid)
         if found is None:
-            found = self._live[pid] = snapshot(self._users, pid, self._containers)
+            found = self._live[pid] = self._unknown(pid)
         return found
+
+    def _unknown(self, pid: int) -> Process:
+        """A record of a process that was never told of. A number of another pid namespace must not be looked up here."""
+        if self._users.elsewhere:
+            return Process(self._users, pid, 0)
+        return snapshot(self._users, pid, self._containers)
 
     def _target(self, pid: int) -> Process:
         """The record of any process: a live one, one that has just ended, one that is not ours, or an empty one."""
         found = self._live.get(pid) or self._ended.get(pid)
         if found is None and pid > 0:
-            found = outer_lineage(self._users, pid)
+            found = self._above(pid)
         return found or Process(self._users, max(pid, 0), 0)
+
+    def _above(self, pid: int) -> Optional[Process]:
+        """The record of a process that is not followed, with its ancestors; None where we cannot look."""
+        return None if self._users.elsewhere else outer_lineage(self._users, pid)
 
     def _take_effect(self, process: Process, attribute: str, value: Any) -> None:
         setattr(process, attribute, value)
@@ -132,7 +159,7 @@ class Processes:
          identity, comm, tty, start, cgroup, directory, descriptors) = record
         before = self._live.get(pid)
         parent = before.parent if before and before.start == start else self._live.get(ppid)
-        process = Process(self._users, pid, ppid, _shorten(parent or outer_lineage(self._users, ppid)))
+        process = Process(self._users, pid, ppid, _shorten(parent or self._above(ppid)))
         self._fill(process, path, file, interpreter_path, interpreter)
         process.arguments, process.args_truncated = _texts(argv), argv_cut
         process.envp, process.envs_truncated = _texts(envp), envp_cut

@@ -51,9 +51,11 @@ def _parse(text: str) -> Dict[int, str]:
 
 
 class Users:
-    """Looks up names; unknown ids have the name ""."""
+    """Looks up names; unknown ids have the name "". `elsewhere`: the processes that have these ids run where we cannot
+    look, in another pid namespace or on another host, so nothing about them or their files can be read here."""
 
-    def __init__(self, passwd: str = "/etc/passwd", group: str = "/etc/group") -> None:
+    def __init__(self, passwd: str = "/etc/passwd", group: str = "/etc/group", elsewhere: bool = False) -> None:
+        self.elsewhere = elsewhere
         self._users = _Names(passwd)
         self._groups = _Names(group)
 

@@ -230,6 +230,12 @@ class Counters(NamedTuple):
     values: Dict[str, int]
 
 
+class Context(NamedTuple):
+    """Tracer: where it runs, as key:value texts that are to stand at all its events; what it said before is void."""
+
+    tags: Tuple[str, ...]
+
+
 class Goodbye(NamedTuple):
     """Tracer: the last record has this number; nothing will follow."""
 
@@ -270,6 +276,7 @@ MESSAGES: Tuple[Tuple[int, Type[Any], Tuple[Shape, ...]], ...] = (
     (12, Outcome, (_NUMBER, text(32), text(1024))),
     (13, Counters, (mapping(text(64), U64, 64),)),
     (14, Goodbye, (_NUMBER,)),
+    (15, Context, (series(text(1024), 256),)),
 )
 
 Message = Any
@@ -286,6 +293,11 @@ def pack_records(first: int, packed: Sequence[bytes]) -> bytes:
     """A Records of records that are packed already (record_shapes.pack_record)."""
     return b"".join([array_head(3), packed_int(_NUMBERS[Records]), packed_int(first), array_head(len(packed))]
                     + list(packed))
+
+
+def pack_processes(packed: Sequence[bytes]) -> bytes:
+    """A Processes of records that are packed already."""
+    return b"".join([array_head(2), packed_int(_NUMBERS[Processes]), array_head(len(packed))] + list(packed))
 
 
 def message_of(value: Any) -> Message:

@@ -268,6 +268,14 @@ def descendants(*roots: int) -> List[int]:
     return found
 
 
+def pid_namespace() -> int:
+    """The inode of our own pid namespace, 0 where the kernel (before 3.8) does not tell."""
+    try:
+        return os.stat(b"%b/self/ns/pid" % PROC).st_ino
+    except OSError:
+        return 0
+
+
 def uptime() -> int:
     """Time since boot in ns, to a hundredth of a second (/proc/uptime); raises OSError."""
     with open("/proc/uptime", "rb") as file:

@@ -106,7 +106,7 @@ class Hasher:
 
 def _open(file: File, process: Process) -> int:
     """A descriptor for reading the file; raises _Failure."""
-    places = list(_places(file, process))
+    places = [] if process.users.elsewhere else list(_places(file, process))
     if not places:
         raise _Failure(NO_PATH)
     state = NOT_FOUND

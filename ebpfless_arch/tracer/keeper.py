@@ -48,15 +48,20 @@ class Outcome(NamedTuple):
     stops: int = 0
 
 
+# Takes the errno for a call, 0 to let it run.
+Answer = Callable[[int], None]
+
+
 class Receiver:
     """What the keeper hands records to; subclassed by the agent."""
 
     def receive(self, record: Record) -> None:
         """Take one record."""
 
-    def judge(self, record: Record) -> int:
-        """The errno with which the call that this record is about shall fail, 0 to let it run."""
-        return 0
+    def judge(self, record: Record, answer: Answer) -> None:
+        """Answer, now or later, with the errno with which the call that this record is about shall fail; 0 lets it
+        run."""
+        answer(0)
 
     def notice(self, text: str) -> None:
         """Something that whoever started us has to know."""
@@ -67,6 +72,17 @@ class Receiver:
     def idle(self) -> bool:
         """Nothing is waiting: a moment to write out. True when something could not be written yet."""
         return False
+
+    def descriptors(self) -> Dict[int, int]:
+        """Asked in each turn of the loop, a moment to do what is due: what to wait for besides, as poll(2) takes it."""
+        return {}
+
+    def patience(self) -> float:
+        """Seconds after which `descriptors` wants to be asked again."""
+        return watchdog.PERIOD_SECONDS
+
+    def leave(self) -> None:
+        """A copy of this process goes on with everything; here only `close` follows."""
 
     def close(self) -> None:
         """No record will follow."""
@@ -201,7 +217,7 @@ class Keeper:
                 if descriptor == self._signals:
                     for received in signals.read_signals(self._signals):
                         self._on_signal(received)
-                else:
+                elif descriptor == reader.descriptor:
                     reader.fill()
             if reader.ended and self._tracer_was_killed() and self._take_over():
                 continue
@@ -221,13 +237,19 @@ class Keeper:
         poll.register(self._signals, select.POLLIN)
         if reader.has_room():
             poll.register(reader.descriptor, select.POLLIN)
+        watched: Dict[int, int] = {}
+        self._hand_over(lambda record: watched.update(self._receiver.descriptors()), ())
+        for descriptor, events in watched.items():
+            poll.register(descriptor, events)
         return [descriptor for descriptor, _ in poll.poll(self._patience(reader))]
 
     def _patience(self, reader: pipe.Reader) -> int:
         """How long to wait for news, in ms."""
         if reader.is_loaded():
             return 0
-        return _HELD_UP_MS if self._held_up else int(watchdog.PERIOD_SECONDS * 1000)
+        if self._held_up:
+            return _HELD_UP_MS
+        return int(min(watchdog.PERIOD_SECONDS, self._receiver.patience()) * 1000) + 1
 
     def _look_after_tracer(self) -> None:
         """Every now and then: does it get on? One that hangs over a file is replaced by one that looks at none."""
@@ -260,6 +282,7 @@ class Keeper:
         self._receiver.idle()
         try:
             if os.fork():
+                self._receiver.leave()
                 return True
         except OSError:
             return False  # no room for a copy: then the original stays
@@ -273,7 +296,7 @@ class Keeper:
             if record[0] == records.STATE:
                 self._on_state(record)
             elif record[0] == records.ASK:
-                self._answer(record[4], self._hand_over(self._receiver.judge, record[5]))
+                self._ask(record[4], record[5])
             else:
                 self._keep_family(record)
                 self._hand_over(self._receiver.receive, record)
@@ -285,15 +308,25 @@ class Keeper:
         elif record[0] == records.EXIT:
             self._family.discard(record[2])
 
-    def _hand_over(self, work: Callable[[Record], Optional[int]], record: Record) -> int:
-        """Let the receiver do something with a record; an error of its own is reported and means 0."""
+    def _hand_over(self, work: Callable[[Record], None], record: Record) -> bool:
+        """Let the receiver do something with a record; False after an error of its own, which is reported."""
         try:
-            return work(record) or 0
+            work(record)
+            return True
         except Exception:  # the keeper must live: without it nobody would look after the command
             self._receiver.failed(traceback.format_exc())
-            return 0
+            return False
 
-    def _answer(self, number: int, refusal: int) -> None:
+    def _ask(self, number: int, record: Record) -> None:
+        """Have a call judged, which then runs if the receiver fails."""
+        tracers = self._take_overs
+        if not self._hand_over(lambda asked: self._receiver.judge(asked, lambda errno: self._answer(
+                tracers, number, errno)), record):
+            self._answer(tracers, number, 0)
+
+    def _answer(self, tracers: int, number: int, refusal: int) -> None:
+        if tracers != self._take_overs:
+            return
         try:
             pipe.send_verdict(self._verdicts, number, refusal)
         except OSError:

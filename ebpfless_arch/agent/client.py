@@ -1,0 +1,239 @@
+"""A tracer's link to a probe: finds it, connects again and again, speaks whichever dialect is understood.
+
+Nothing here ever waits. Whoever owns a client calls `turn` whenever one of its descriptors is ready, and every now
+and then.
+"""
+
+import os
+import random
+import select
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from ebpfless_arch.agent import stream
+from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up, peer_of, places_at_once, trusted_uids
+from ebpfless_arch.events import link, wire
+from ebpfless_arch.events.link import TracerEnd
+from ebpfless_arch.events.msgpack import WireError
+from ebpfless_arch.events.wire import Accepted, Hello
+from ebpfless_arch.kernel import sockets
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_CONNECT_SECONDS = 5.0
+_WELCOME_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0
+# A probe says something every ten seconds.
+_SILENCE_SECONDS = 60.0
+_WAITING_AT_MOST = 256 << 10
+
+
+class Handler:
+    """What a client tells its owner; subclassed there."""
+
+    def on_accepted(self, accepted: Accepted) -> None:
+        """The link stands, in our dialect."""
+
+    def on_plain(self) -> None:
+        """The link stands, in Datadog's dialect."""
+
+    def on_message(self, message: Any) -> None:
+        """The probe has said something."""
+
+    def on_down(self, reason: str, was_up: bool) -> None:
+        """There is no link any more, or none has come about."""
+
+
+class Client:
+    """`hello` gives what is to be said at the beginning of a link, `session` is this run's random name."""
+
+    def __init__(self, endpoint: Endpoint, hello: Callable[[], Hello], secret: bytes, handler: Handler) -> None:
+        self._endpoint = endpoint
+        self._hello = hello
+        self._secret = secret
+        self._handler = handler
+        self.session = os.urandom(wire.SESSION_BYTES)
+        self.acknowledged = 0
+        # Whether the probe may order: it has to know the secret, or is of root or of our own user.
+        self.is_trusted = False
+        self._places: List[Place] = []
+        self._search: Optional[_Search] = None
+        self._stream: Optional[stream.Stream] = None
+        self._link: Optional[TracerEnd] = None
+        self._place: Optional[Place] = None
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._due = 0.0
+        self._heard = 0.0
+
+    @property
+    def link(self) -> Optional[TracerEnd]:
+        """The link, where it stands in our dialect or in Datadog's."""
+        found = self._link
+        return found if found is not None and found.state in (link.READY, link.PLAIN) else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the link stands in our dialect."""
+        return self._link is not None and self._link.state == link.READY
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more should be handed to the link: it is not the place to keep what a slow probe does not take."""
+        return self.waiting < _WAITING_AT_MOST
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are on their way to the probe."""
+        ends = (self._stream.waiting if self._stream else 0), (self._link.waiting if self._link else 0)
+        return sum(ends)
+
+    def descriptors(self) -> Dict[int, int]:
+        """What to wait for, as poll(2) takes it."""
+        return {self._stream.fileno(): self._stream.events} if self._stream else {}
+
+    def patience(self, now: float) -> float:
+        """Seconds until something is due."""
+        return 0.05 if self._search is not None else max(0.0, self._due - now) if self._stream is None else 1.0
+
+    def turn(self) -> None:
+        """Do what can be done now. Never raises for what the other end, or the network, does."""
+        now = time.monotonic()
+        try:
+            if self._stream is None:
+                self._seek(now)
+            elif not self._stream.connected:
+                self._await_connection(now)
+            else:
+                self._read(now)
+                self._watch(now)
+                self._write()
+        except (OSError, WireError) as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """End the connection, without a word."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self._link = None
+
+    # --- the connection ------------------------------------------------------------
+
+    def _seek(self, now: float) -> None:
+        if self._search is not None:
+            if self._search.is_alive():
+                return
+            self._places, self._search = self._search.places, None
+        elif now < self._due:
+            return
+        elif not self._places:
+            found = places_at_once(self._endpoint)
+            if found is None:
+                self._search = _Search(self._endpoint)
+                self._search.start()
+                return
+            self._places = found
+        if not self._places:
+            raise OSError("%s is not known" % self._endpoint.host)
+        self._place = self._places.pop(0)
+        self._due = now + _CONNECT_SECONDS
+        self._stream = stream.connect(self._place)
+        if self._stream.connected:
+            self._greet(now)
+
+    def _await_connection(self, now: float) -> None:
+        assert self._stream is not None
+        poll = select.poll()
+        poll.register(self._stream.fileno(), select.POLLOUT)
+        if poll.poll(0):
+            self._stream.finish_connecting()
+            self._greet(now)
+        elif now > self._due:
+            raise OSError("no answer from %s" % self._endpoint.text)
+
+    def _greet(self, now: float) -> None:
+        assert self._stream is not None and self._place is not None
+        owners = _owners(self._stream, self._place)
+        strangers = sorted(set(owners).difference(trusted_uids()))
+        if strangers and not self._secret:
+            raise WireError("whoever listens at %s is user %d; a probe that is neither root's nor ours needs a shared "
+                            "secret" % (self._endpoint.text, strangers[0]))
+        self.is_trusted = bool(self._secret or owners)
+        self._link = TracerEnd(self._hello(), self.session, self.acknowledged, self._secret)
+        self._due, self._heard = now + _WELCOME_SECONDS, now
+        self._write()
+
+    def _fail(self, error: Exception) -> None:
+        """Try the next address at once, and all of them again after a pause that becomes longer and longer."""
+        was_up = self.link is not None
+        self.close()
+        if was_up:
+            self._pause, self._places = _FIRST_PAUSE_SECONDS, []
+        now = time.monotonic()
+        if self._places:
+            self._due = now
+        else:
+            self._due = now + self._pause * random.uniform(0.8, 1.2)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        self._handler.on_down(str(error) if isinstance(error, WireError) else "", was_up)
+
+    # --- the link ------------------------------------------------------------------
+
+    def _read(self, now: float) -> None:
+        assert self._stream is not None and self._link is not None
+        data = self._stream.receive()
+        if data is None:
+            return
+        if not data:
+            raise OSError("the probe has closed the connection")
+        self._heard = now
+        for message in self._link.feed(data):
+            if isinstance(message, Accepted):
+                self._pause = _FIRST_PAUSE_SECONDS
+                self._handler.on_accepted(message)
+            elif isinstance(message, wire.Welcome):
+                raise OSError("the probe answers after all: connect anew")
+            else:
+                self._handler.on_message(message)
+
+    def _watch(self, now: float) -> None:
+        """Whom nobody answers falls back to Datadog's dialect, or gives up."""
+        assert self._link is not None
+        state = self._link.state
+        if state == link.WAITING and now > self._due:
+            self._link.fall_back()
+            self._handler.on_plain()
+        elif state == link.PROVING and now > self._due + _ANSWER_SECONDS:
+            raise OSError("the probe does not go on with the greeting")
+        elif state == link.READY and now > self._heard + _SILENCE_SECONDS:
+            raise OSError("the probe is silent")
+
+    def _write(self) -> None:
+        assert self._stream is not None and self._link is not None
+        if self._link.waiting:
+            self._stream.send(self._link.take())
+        else:
+            self._stream.flush()
+
+
+def _owners(connection: stream.Stream, place: Place) -> List[int]:
+    """The users who may be at the other end, none where this host cannot tell."""
+    if place.family == socket.AF_UNIX:
+        return [peer_of(connection.socket).uid]
+    return sockets.listening_users(place.address[1]) if place.is_local else []
+
+
+class _Search(threading.Thread):
+    """Asks name servers, in a thread of its own, as that may take long."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        threading.Thread.__init__(self, daemon=True)
+        self._endpoint = endpoint
+        self.places: List[Place] = []
+
+    def run(self) -> None:
+        """Ask."""
+        try:
+            self.places = look_up(self._endpoint)
+        except (OSError, UnicodeError):
+            self.places = []

@@ -1,0 +1,334 @@
+"""`ebpfless probe`: the server that tracers connect to, with one rule engine for all of them.
+
+One thread serves all connections in turn, 64 KiB at a time: rules have state, so they are evaluated one after the
+other anyway, and a tracer that is idle costs a descriptor and some kilobytes.
+"""
+
+import os
+import resource
+import selectors
+import signal
+import socket
+import time
+import traceback
+from typing import Any, Dict, List, Mapping, Tuple
+
+from ebpfless_arch.agent import config, endpoints, evaluation
+from ebpfless_arch.agent.config import Config
+from ebpfless_arch.agent.doors import Door, open_doors
+from ebpfless_arch.agent.endpoints import Place, endpoint_of
+from ebpfless_arch.agent.evaluation import Agent, own_source
+from ebpfless_arch.agent.options import UsageError
+from ebpfless_arch.agent.outputs import complain
+from ebpfless_arch.agent.peers import Host, Peer
+from ebpfless_arch.agent.reloading import Policies
+from ebpfless_arch.agent.secrets import read_secret
+from ebpfless_arch.agent.sessions import Session, Sessions
+from ebpfless_arch.agent.settings import KINDS
+from ebpfless_arch.agent.stream import Stream
+from ebpfless_arch.events import wire
+from ebpfless_arch.events.msgpack import WireError
+from ebpfless_arch.events.processes import Processes
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.kernel import procfs
+
+_WATCH = "runtime_security_config.ebpfless."
+_TURN_SECONDS = 1.0
+_HELD_UP_SECONDS = 0.05
+_DRAIN_SECONDS = 3.0
+# Who has not said who it is can be replaced by somebody new.
+_STRANGERS_AT_MOST = 256
+_SPARE_DESCRIPTORS = 64
+
+# What an error of ours in judging one record may be: it costs that record, and nobody else notices.
+_FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, OSError)
+
+
+def run(config_file: str, flags: Mapping[str, Any]) -> int:
+    """Serve until a signal ends it; returns the exit status. Raises UsageError and OSError before that."""
+    settings = config.load(config_file, flags)
+    for warning in settings.warnings:
+        complain(warning)
+    policies = evaluation.load_rules(settings["runtime_security_config.policies.dir"])
+    agent = evaluation.make_agent(policies, settings, "probe", own_source(Processes(Users())))
+    with Probe(settings, policies, agent) as probe:
+        probe.serve()
+    return 0
+
+
+class Probe(Host):
+    """The server. It listens as soon as it is made; raises UsageError."""
+
+    def __init__(self, settings: Config, policies: Policies, agent: Agent) -> None:
+        self._settings = settings
+        self._policies = policies
+        self._agent = agent
+        self._verbose = settings["probe.verbose"]
+        self._secret = read_secret(settings[_WATCH + "secret_file"])
+        self._selector = selectors.DefaultSelector()
+        self._peers: Dict[int, Peer] = {}
+        self._strangers: "Dict[int, Peer]" = {}
+        self._sessions = Sessions()
+        self._namespace = procfs.pid_namespace()
+        self._looked = 0.0
+        self._held_up = False
+        self._signals: List[int] = []
+        self._stopping = False
+        self._room = _raise_descriptor_limit() - _SPARE_DESCRIPTORS
+        self._guests = endpoints.trusted_uids() + _ids(settings["probe.peers"])
+        self._doors: List[Door] = []
+        for text in self._addresses():
+            self._doors += open_doors(endpoint_of(text), self._visit)
+        for door in self._doors:
+            self._selector.register(door, selectors.EVENT_READ, door)
+        self._check_secrecy()
+        self._wake = self._catch_signals()
+        complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
+
+    def __enter__(self) -> "Probe":
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for door in self._doors:
+            door.close()
+        self._agent.close()
+
+    def _addresses(self) -> List[str]:
+        found = self._settings["probe.listen"] or [self._settings[_WATCH + "socket"]]
+        for text in found:
+            _check_address(text)
+        return list(found)
+
+    def _check_secrecy(self) -> None:
+        """Whoever can connect can make us believe anything, so other hosts need the secret."""
+        outside = [door.place for door in self._doors if not door.place.is_local]
+        if not outside or self._secret:
+            return
+        address = endpoints.name_of(outside[0].family, outside[0].address)
+        if not self._settings["probe.insecure"]:
+            raise UsageError("other hosts can reach %s: name a --secret-file, which their tracers have as well, or say "
+                             "--insecure" % address)
+        complain("warning: anybody who reaches %s is believed, for there is no --secret-file" % address)
+
+    def _catch_signals(self) -> int:
+        """Signals only wake the loop, which then looks what has come."""
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(ends[1])
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: self._signals.append(number))
+        self._selector.register(ends[0], selectors.EVENT_READ, None)
+        return ends[0]
+
+    # --- the loop --------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Until a signal says that it is enough."""
+        while not self._stopping:
+            self._turn(_HELD_UP_SECONDS if self._held_up else _TURN_SECONDS)
+            self._on_signals()
+        self._drain()
+
+    def _turn(self, seconds: float) -> bool:
+        """Serve whoever has something, once; whether anybody had."""
+        found = False
+        for key, _ in self._selector.select(seconds):
+            if isinstance(key.data, Peer):
+                found = self._serve(key.data) or found
+            elif key.data is not None:
+                key.data.accept()
+            else:
+                os.read(self._wake, 4096)
+        self._settle()
+        now = time.monotonic()
+        if now > self._looked + _TURN_SECONDS:
+            self._looked = now
+            self._sessions.forget()
+            for peer in list(self._peers.values()):
+                self._attempt(peer, lambda: peer.watch(now))
+                self._write(peer)
+        return found
+
+    def _serve(self, peer: Peer) -> bool:
+        return self._attempt(peer, peer.read)
+
+    def _settle(self) -> None:
+        """What the outputs have taken can be acknowledged."""
+        self._held_up = self._agent.idle()
+        for peer in list(self._peers.values()):
+            if not self._held_up:
+                peer.acknowledge()
+            self._write(peer)
+            if peer.is_done and peer.fileno() in self._peers:
+                self._leave(peer, "")
+
+    def _write(self, peer: Peer) -> None:
+        if peer.fileno() in self._peers:
+            self._attempt(peer, peer.write)
+        if peer.fileno() in self._peers:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.stream.waiting else 0)
+            if self._selector.get_key(peer.stream).events != events:
+                self._selector.modify(peer.stream, events, peer)
+
+    def _attempt(self, peer: Peer, work: Any) -> bool:
+        """Do something with a peer, which is left if that fails: no other one notices."""
+        try:
+            return bool(work())
+        except WireError as error:
+            self._leave(peer, str(error))
+        except (EOFError, OSError):
+            self._leave(peer, "")
+        return False
+
+    def _drain(self) -> None:
+        """Let nobody in, deal with what has arrived, and go."""
+        for door in self._doors:
+            self._selector.unregister(door)
+            door.close()
+        end = time.monotonic() + _DRAIN_SECONDS
+        while self._turn(0) and time.monotonic() < end:
+            pass
+        for peer in list(self._peers.values()):
+            self._write(peer)
+            self._leave(peer, "")
+
+    # --- who comes and goes ----------------------------------------------------------
+
+    def _visit(self, connection: socket.socket, address: Any, place: Place) -> None:
+        """Somebody has connected."""
+        if place.family == socket.AF_UNIX:
+            guest = endpoints.peer_of(connection)
+            if guest.uid not in self._guests:
+                self.tell("user %d (process %d) is left: it may not use %s, --peers says who may"
+                          % (guest.uid, guest.pid, place.address))
+                connection.close()
+                return
+        if len(self._strangers) >= _STRANGERS_AT_MOST or len(self._peers) >= self._room:
+            if not self._strangers:
+                self.tell("no room for %s: %d tracers are here" % (endpoints.name_of(place.family, address), len(self._peers)))
+                connection.close()
+                return
+            self._leave(next(iter(self._strangers.values())), "it had not greeted when others came")
+        peer = Peer(self, Stream(connection), endpoints.name_of(place.family, address),
+                    place.is_local and Place(place.family, address).is_local, self._secret)
+        self._peers[peer.fileno()] = self._strangers[peer.fileno()] = peer
+        self._selector.register(peer.stream, selectors.EVENT_READ, peer)
+
+    def _leave(self, peer: Peer, reason: str) -> None:
+        number = peer.fileno()
+        if self._peers.pop(number, None) is None:
+            return
+        self._strangers.pop(number, None)
+        if reason:
+            self.tell("%s is left: %s" % (peer.where, reason))
+            try:
+                peer.refuse(reason)
+            except OSError:
+                pass
+        self._selector.unregister(peer.stream)
+        peer.stream.close()
+        if peer.session is not None:
+            peer.session.order = None
+            self._sessions.leave(peer.session, peer.is_done)
+            if self._verbose:
+                self.tell("%s has gone" % peer.session.name)
+
+    def tell(self, text: str) -> None:
+        """A line on stderr."""
+        complain(text)
+
+    # --- what peers ask for ----------------------------------------------------------
+
+    def greet(self, peer: Peer, hello: wire.Hello) -> Session:
+        """Find the tracer's session, or begin one; an older connection of the same run is stale."""
+        self._strangers.pop(peer.fileno(), None)
+        session = self._sessions.find(hello.offer.session) if hello.offer is not None else None
+        if session is None:
+            session = Session(hello, not (peer.is_local and hello.namespace == self._namespace))
+            self._sessions.add(session)
+        else:
+            for other in list(self._peers.values()):
+                if other.session is session:
+                    other.session = None
+                    self._leave(other, "its tracer has connected anew")
+            session.attach()
+        peer.session = session
+        if hello.offer is not None:
+            peer.accept(self._interest())
+        if self._verbose:
+            self.tell("%s has come from %s" % (session.name, peer.where))
+        return session
+
+    def _interest(self) -> Dict[str, Any]:
+        return wire.plain_interest(evaluation.interest_of(self._policies.rules, self._settings["probe.events"]))
+
+    def judge(self, session: Session, record: Record, number: int) -> None:
+        """Evaluate the rules for one record."""
+        self._agent.source = session.source
+        try:
+            self._agent.receive(record, number)
+        except _FAULTS:
+            self._agent.failed(traceback.format_exc())
+
+    def learn(self, session: Session, record: Record) -> None:
+        """Take one record of a process that runs already."""
+        self._agent.source = session.source
+        self._agent.learn(record)
+
+    def refusal(self, session: Session, record: Record) -> int:
+        """The errno with which a call shall fail, 0 to let it run."""
+        self._agent.source = session.source
+        try:
+            return self._agent.refusal(record)
+        except _FAULTS:
+            self._agent.failed(traceback.format_exc())
+            return 0
+
+    # --- signals ---------------------------------------------------------------------
+
+    def _on_signals(self) -> None:
+        while self._signals:
+            if self._signals.pop(0) == signal.SIGHUP:
+                self._reload()
+            else:
+                self._stopping = True
+
+    def _reload(self) -> None:
+        reload = self._policies.reload()
+        complain(reload.line)
+        for problem in reload.problems:
+            complain(str(problem))
+        if reload.taken:
+            self._agent.use(self._policies.rules)
+            for peer in self._peers.values():
+                peer.want(self._interest())
+
+
+def _ids(words: List[str]) -> Tuple[int, ...]:
+    for word in words:
+        if not word.isdigit():
+            raise UsageError("--peers %s: numeric user ids are needed; `id -u NAME` prints one" % word)
+    return tuple(map(int, words))
+
+
+def _check_address(text: str) -> None:
+    try:
+        endpoint = KINDS["address"].read(text)
+    except (ValueError, KeyError):
+        endpoint = "none"
+    if endpoint == "none":
+        raise UsageError("'%s' is no address to listen on: say HOST:PORT, [IPV6]:PORT or unix:/PATH" % text)
+
+
+def _raise_descriptor_limit() -> int:
+    """Take as many descriptors as we may have; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > 65536:
+        hard = max(soft, 65536)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    except (OSError, ValueError):
+        return soft
+    return hard

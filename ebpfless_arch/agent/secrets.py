@@ -1,0 +1,27 @@
+"""The secret that tracers and their probe share, from a file."""
+
+import os
+import stat
+
+from ebpfless_arch.agent.options import UsageError
+
+_SHORTEST, _LONGEST = 16, 4096
+_OF_OTHERS = stat.S_IWGRP | stat.S_IRWXO
+
+
+def read_secret(path: str) -> bytes:
+    """The secret in a file, without white space around it; b"" for no path. Raises UsageError."""
+    if not path:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read(_LONGEST + 1).strip()
+    except OSError as error:
+        raise UsageError("the secret file %s cannot be read: %s" % (path, error.strerror))
+    if mode & _OF_OTHERS:
+        raise UsageError("the secret file %s is open to other users: chmod 600 %s" % (path, path))
+    if not _SHORTEST <= len(secret) <= _LONGEST:
+        raise UsageError("the secret file %s holds %d bytes; a secret has %d to %d: head -c 32 /dev/urandom | base64 > %s"
+                         % (path, len(secret), _SHORTEST, _LONGEST, path))
+    return secret

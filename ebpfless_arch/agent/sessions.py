@@ -1,0 +1,119 @@
+"""What a probe knows of each run of a tracer, from one connection to the next."""
+
+import collections
+import time
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from ebpfless_arch.agent.evaluation import Source
+from ebpfless_arch.events.json_form import timestamp
+from ebpfless_arch.events.model import Context, Event, Process
+from ebpfless_arch.events.processes import Processes
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.events.wire import Hello, Order
+from ebpfless_arch.rules.actions import Kill
+
+_KEPT_SECONDS = 600.0
+_KEPT_AT_MOST = 256
+PROCESSES_AT_MOST = 65536
+
+
+class Session:
+    """One run of a tracer. `elsewhere`: its processes are not those of our own /proc."""
+
+    def __init__(self, hello: Hello, elsewhere: bool) -> None:
+        self.hello = hello
+        self.key = hello.offer.session if hello.offer is not None else b""
+        self.last: Optional[int] = None
+        self.missing = 0
+        self.counters: Dict[str, int] = {}
+        self.order: Optional[Callable[[Order], None]] = None
+        self._orders = 0
+        self._learned: Set[int] = set()
+        self.left = 0.0
+        users = Users(elsewhere=elsewhere)
+        self.source = Source(Processes(users), self._kill)
+        self.describe(())
+
+    @property
+    def name(self) -> str:
+        """Which run it is, for people."""
+        command = " ".join(self.hello.command or ("attached",))
+        return "%s of %.40s" % (self.key.hex()[:8] or "a tracer in Datadog's dialect", ascii(command)[1:-1])
+
+    def describe(self, tags: Tuple[str, ...]) -> None:
+        """Take what the tracer says of where it runs; what its hello says comes with it."""
+        own = ["pid_namespace:%d" % self.hello.namespace] if self.hello.namespace else []
+        if self.hello.container:
+            own.append("container_id:" + self.hello.container)
+        own += [tag for tag in tags if tag not in own]
+        self.source.context = Context(tuple(own), self.key.hex())
+
+    def attach(self) -> None:
+        """Another connection begins."""
+        self._learned.clear()
+
+    def learns(self, record: Record) -> bool:
+        """Whether a record of a process that runs already is news: a session that went on knows most of them."""
+        pid = record[2]
+        if pid in self._learned or self.source.processes.find(pid) is None:
+            self._learned.add(pid)
+            return True
+        return False
+
+    def _kill(self, action: Kill, event: Event) -> Dict[str, Any]:
+        """Have the tracer send the signal: the numbers of processes are those of its own namespace."""
+        told = []
+        for process in self._targets(action, event):
+            if self.order is None:
+                told.append({"pid": process.pid, "status": "refused", "why": "this tracer takes no orders"})
+                continue
+            self._orders += 1
+            self.order(Order(self._orders, process.pid, process.start, event.time, action.number))
+            told.append({"pid": process.pid, "status": "ordered", "why": ""})
+        return {"type": "kill", "signal": action.signal, "scope": action.scope, "processes": told,
+                "status": "ordered" if self.order is not None else "refused", "killed_at": timestamp(int(time.time() * 1e9))}
+
+    def _targets(self, action: Kill, event: Event) -> List[Process]:
+        return self.source.processes.meant(action.scope, event.process)
+
+
+class Sessions:
+    """All of them; those whose tracer is away are kept for ten minutes, 256 at most."""
+
+    def __init__(self) -> None:
+        self._present: Dict[bytes, Session] = {}
+        self._away: "collections.OrderedDict[bytes, Session]" = collections.OrderedDict()
+
+    def find(self, key: bytes) -> Optional[Session]:
+        """The session of this name, present or away; it counts as present from now on."""
+        found = self._away.pop(key, None)
+        if found is not None:
+            self._present[key] = found
+        return self._present.get(key)
+
+    def add(self, session: Session) -> None:
+        """A new one."""
+        self._present[session.key] = session
+
+    def leave(self, session: Session, for_good: bool) -> None:
+        """Its connection has ended."""
+        if self._present.get(session.key) is session:
+            del self._present[session.key]
+            if not for_good and session.last is not None:
+                session.left = time.monotonic()
+                self._away[session.key] = session
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of those that have been away too long."""
+        end = time.monotonic() - _KEPT_SECONDS
+        while self._away:
+            session = next(iter(self._away.values()))
+            if len(self._away) <= _KEPT_AT_MOST and session.left > end:
+                return
+            self._away.popitem(last=False)
+
+    def present(self) -> List[Session]:
+        """Those that are connected."""
+        return list(self._present.values())

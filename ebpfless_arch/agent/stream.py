@@ -1,0 +1,94 @@
+"""A connected socket that nobody waits for: what cannot be sent at once is kept here."""
+
+import errno
+import os
+import select
+import socket
+from typing import Optional
+
+from ebpfless_arch.agent.endpoints import Place
+
+_PORTION = 64 << 10
+
+
+class Stream:
+    """One end of a connection. Errors are OSError."""
+
+    def __init__(self, connection: socket.socket, connected: bool = True) -> None:
+        self._socket = connection
+        self._outgoing = bytearray()
+        self.connected = connected
+        connection.setblocking(False)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, to ask about its ends."""
+        return self._socket
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the other end has not taken."""
+        return len(self._outgoing)
+
+    @property
+    def events(self) -> int:
+        """What poll(2) is to look for."""
+        if not self.connected:
+            return select.POLLOUT
+        return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
+
+    def finish_connecting(self) -> None:
+        """The socket has become writable: the connection stands, or there is an error, which is raised."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self.connected = True
+
+    def receive(self) -> Optional[bytes]:
+        """What has arrived, 64 KiB at most; None where nothing has, b"" at the end."""
+        try:
+            return self._socket.recv(_PORTION)
+        except (BlockingIOError, InterruptedError):
+            return None
+
+    def send(self, data: bytes) -> None:
+        """Send, now or when there is room."""
+        self._outgoing += data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what the other end takes now; whether that was anything."""
+        taken = 0
+        try:
+            while self._outgoing:
+                count = self._socket.send(self._outgoing[:_PORTION])
+                del self._outgoing[:count]
+                taken += count
+        except (BlockingIOError, InterruptedError):
+            pass
+        return taken > 0
+
+    def close(self) -> None:
+        """The end of it; the other end may not have taken everything."""
+        self._socket.close()
+
+
+def connect(place: Place) -> Stream:
+    """Begin to connect; raises OSError where that fails at once."""
+    connection = socket.socket(place.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    stream = Stream(connection, False)
+    try:
+        if place.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = connection.connect_ex(place.address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        stream.connected = code == 0
+    except OSError:
+        connection.close()
+        raise
+    return stream

@@ -1,0 +1,83 @@
+"""Probes of ours, and tracers that report to them, as processes."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, List, Optional, Sequence, Type
+
+from blackbox import Event, ebpfless, environment, read_events, wait_until
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+class Probe:
+    """`ebpfless probe` with its events in a file; leaving the block kills it."""
+
+    def __init__(self, folder: Path, *options: str, address: str = "", events: bool = True) -> None:
+        self.address = address or "127.0.0.1:%d" % free_port()
+        self.output = str(folder / "probe.json")
+        self._errors = str(folder / "probe.errors")
+        self.options = list(options) + (["--events"] if events else [])
+        self.process: "subprocess.Popen[bytes]"
+
+    def start(self) -> "Probe":
+        """Run it, and wait until it listens."""
+        before = self.errors().count("the probe listens on")
+        command = ebpfless("probe", "--listen", self.address, "--format", "json", "--output", self.output, "--verbose",
+                           *self.options)
+        with open(self._errors, "ab") as errors:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, env=environment())
+        wait_until(lambda: self.errors().count("the probe listens on") > before or self.process.poll() is not None,
+                   "the probe listens")
+        assert self.process.poll() is None, self.errors()
+        return self
+
+    def __enter__(self) -> "Probe":
+        return self.start()
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it with SIGTERM; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def errors(self) -> str:
+        """What it has said."""
+        if not os.path.exists(self._errors):
+            return ""
+        with open(self._errors, encoding="utf-8") as file:
+            return file.read()
+
+    def events(self) -> List[Event]:
+        """All that it has written."""
+        return read_events(self.output)
+
+    def tracer(self, command: Sequence[str], *options: str) -> List[str]:
+        """The argument vector of a tracer that reports to it."""
+        return ebpfless("trace", "--probe-addr", self.address, *options) + ["--"] + list(command)
+
+
+def tags_of(event: Event) -> List[str]:
+    """The tags of an event's context."""
+    tags: Any = event["evt"]["variables"].get("tags", [])
+    return list(tags)
