@@ -63,6 +63,7 @@ FULL: Dict[str, Dict[str, Any]] = {
     "request_key": {"type": b"logon", "description": b"other"},
     "perf_event_open": {"type": 5, "config": 17, "pid": 101},
     "userfaultfd": {"flags": 0x80001},
+    "io_uring_setup": {"entries": 64, "flags": 2},
     "setsockopt": {"level": 1, "option": 26, "socket": (17, 3, 0x0300), "filter": FILTER, "fd": 3},
 }
 FULL.update(network_samples.FULL)

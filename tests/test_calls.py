@@ -24,7 +24,7 @@ from ebpfless_arch.tracer import syscalls
 
 TABLE = field_table()
 EXECUTION = (records.EXEC, 10 ** 18, 100, 100, 0, b"/usr/bin/sh", b"sh", (b"sh",), False, (), False, STATUS, b"", None,
-             (0, 0, 0, 0, 0, 0, UNSET_ID, 0, 0), b"sh", 0, 0, b"")
+             (0, 0, 0, 0, 0, 0, UNSET_ID, 0, 0), b"sh", 0, 0, b"", False)
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_ids_that_were_refused_change_nothing(users: Users) -> None:
 def test_the_mode_of_an_open_is_the_argument_or_the_files(flags: int, mode: int, argument: int, of_file: int) -> None:
     told = told_of(3, "Open", {"Filename": "/x", "Inode": 5, "Mode": mode, "Flags": flags}, 3)
     assert told is not None
-    assert told.record[5:] == (b"/x", b"/x", flags, argument, (of_file, 5, 0, 1, 0, 0, 0, 0, 0), "")
+    assert told.record[5:] == (b"/x", b"/x", flags, argument, (of_file, 5, 0, 1, 0, 0, 0, 0, 0), "", False)
 
 
 def test_a_file_called_deleted_is_not_taken_for_one(users: Users) -> None:
@@ -290,9 +290,9 @@ def test_programs_processes_and_files_come_back(users: Users) -> None:
     assert told.record == (
         records.EXEC, TIME, 101, 101, 0, b"/usr/bin/caf\xe9", b"/usr/bin/caf\xe9", (b"x", b"\xff\xfe", b""), False,
         (b"PATH=/bin",), True, TOLD_STATUS, b"", None, IDENTITY[:4] + IDENTITY[2:4] + (UNSET_ID, 0, 0), b"caf\xe9",
-        136 << 8, 0, b"")
+        136 << 8, 0, b"", False)
     told = as_told(sent(opened, users) or {})
-    assert told is not None and told.record[5:] == (b"/etc/passwd", b"/etc/passwd", 0o2000000, 0, TOLD_STATUS, "")
+    assert told is not None and told.record[5:] == (b"/etc/passwd", b"/etc/passwd", 0o2000000, 0, TOLD_STATUS, "", False)
     told = as_told(sent(refused, users) or {})
     assert told is not None and told.record[4:6] == (-13, b"/root/x")
 

@@ -34,13 +34,13 @@ def users(tmp_path: Path) -> Users:
 def exec_record(pid: int, path: bytes, argv: Tuple[bytes, ...] = (b"x",), **changes: Any) -> Tuple[Any, ...]:
     fields: Dict[str, Any] = dict(retval=0, argument=path, argv=argv, argv_cut=False, envp=(b"HOME=/", b"SECRET=s3cret"),
                                   envp_cut=False, file=STATUS, interpreter_path=b"", interpreter=None,
-                                  identity=IDENTITY, comm=path.rpartition(b"/")[2][:15], tty=136 << 8, start=17, cgroup=b"")
+                                  identity=IDENTITY, comm=path.rpartition(b"/")[2][:15], tty=136 << 8, start=17, cgroup=b"", raced=False)
     fields.update(changes)
     return (records.EXEC, 10 ** 18, pid, pid, fields.pop("retval"), path) + tuple(fields.values())
 
 
 def open_record(pid: int, path: bytes, retval: int = 3, error: str = "") -> Tuple[Any, ...]:
-    return (records.OPEN, 10 ** 18, pid, pid + 1, retval, path, path, os.O_WRONLY | os.O_CREAT, 0o600, STATUS, error)
+    return (records.OPEN, 10 ** 18, pid, pid + 1, retval, path, path, os.O_WRONLY | os.O_CREAT, 0o600, STATUS, error, False)
 
 
 def shell(users: Users) -> Process:

@@ -144,7 +144,7 @@ def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str
         wanted = syscalls.by_number(abi, chosen)
         for number in range(600):
             for arguments in samples:
-                stops = any(row.wants(arguments) for row in wanted.get(number, []))
+                stops = number not in abi.syscalls.values() or any(row.wants(arguments) for row in wanted.get(number, []))
                 answer = bpf.run(program, number, abi.audit_arch, arguments)
                 assert answer == (seccomp.RET_TRACE | index if stops else seccomp.RET_ALLOW), (number, arguments)
 

@@ -139,10 +139,10 @@ def random_record(source: random.Random, event: str) -> Record:
     path, status = random_path(source), source.choice([_STATUS, _REMOVED, None])
     start: Tuple[Any, ...] = (7, os.getpid(), os.getpid())
     if event == "open":
-        return (records.OPEN,) + start + (-1, path, path, 0, 0, status, source.choice(["", "ENOENT"]))
+        return (records.OPEN,) + start + (-1, path, path, 0, 0, status, source.choice(["", "ENOENT"]), False)
     if event == "exec":
         return ((records.EXEC,) + start + (source.choice([0, -1]), path, path, (), False, (), False, status, b"", None,
-                                           (0,) * 9, b"", 0, 0, b""))
+                                           (0,) * 9, b"", 0, 0, b"", False))
     found = (path, status, source.choice(["", "ENOENT"]))
     values: Dict[str, Any] = {"file": found, "destination": (random_path(source), status, ""), "mount": None,
                               "flags": 0, "protection": 4, "address": 0, "length": 7}

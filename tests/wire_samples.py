@@ -23,13 +23,13 @@ TIME = 1700000000 * 10 ** 9
 RECORDS: List[records.Record] = [
     (records.FORK, TIME, 101, 101, 100),
     (records.EXEC, TIME, 101, 102, 0, b"/usr/bin/caf\xe9", b"caf\xe9", (b"x", b"\xff\xfe", b""), False,
-     (b"PATH=/bin",), True, STATUS, b"/bin/sh", STATUS, IDENTITY, b"caf\xe9", 136 << 8, 17, b"0::/x\n"),
+     (b"PATH=/bin",), True, STATUS, b"/bin/sh", STATUS, IDENTITY, b"caf\xe9", 136 << 8, 17, b"0::/x\n", True),
     (records.EXEC, TIME, 101, 101, -13, b"/root/x", b"x", (), False, (), False, None, b"", None, (0,) * 9, b"", 0, 0,
-     b""),
-    (records.OPEN, TIME, 101, 101, 3, b"/etc/passwd", b"passwd", 0o2000000, 0, STATUS, ""),
-    (records.OPEN, TIME, 101, 101, -2, b"/nowhere", b"/nowhere", 0o101, 0o640, None, "ENOENT"),
+     b"", False),
+    (records.OPEN, TIME, 101, 101, 3, b"/etc/passwd", b"passwd", 0o2000000, 0, STATUS, "", True),
+    (records.OPEN, TIME, 101, 101, -2, b"/nowhere", b"/nowhere", 0o101, 0o640, None, "ENOENT", False),
     (records.EXIT, TIME, 101, 101, 2, 9),
-    (records.BLIND, TIME, 101, 101, "a system call of an unknown ABI"),
+    (records.BLIND, TIME, 101, 101, "a system call of an unknown ABI", "abi", 17),
     (records.LOST, TIME, 0, 0, 5003),
     (records.FAULT, TIME, 101, 101, "Traceback ..."),
 ]

@@ -105,4 +105,5 @@ def _linked(agent: "Agent", interest: Interest, settings: "Config", command: Lis
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:
     return Plan(command, sorted(interest.events), interest.failures, packed(interest.denied),
                 not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
-                settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill")
+                settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill",
+                io_uring=settings["trace.io_uring"])

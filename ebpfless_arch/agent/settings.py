@@ -54,6 +54,8 @@ SETTINGS = (
             "--on-failure"),
     Setting("trace.attach_level", "choice:full|process", "full",
             "full: every event, at two stops a call; process: fork, exec, exit only", "--attach-level"),
+    Setting("trace.io_uring", "choice:allow|alert|deny", "alert", "what passes through an io_uring is not seen: "
+            "allow it, tell of it, or refuse it (EPERM)", "--io-uring"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
     Setting("trace.verbose", "bool", "false", "show debug lines of log actions, and at the end what was counted", "--verbose"),
     Setting("trace.wait_probe", "seconds", "0", "wait that long for the probe before starting COMMAND", "--wait-probe",

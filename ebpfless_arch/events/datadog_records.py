@@ -174,7 +174,7 @@ def _tell_open(payload: Payload) -> Values:
     of_file = stat.S_IFMT(mode) != 0
     return {"file": (_encoded(payload["Filename"]), _status(payload, mode if of_file else 0), ""),
             "argument": _encoded(payload["Filename"]), "flags": payload["Flags"],
-            "mode": mode if creates and not of_file else 0, "error": ""}
+            "mode": mode if creates and not of_file else 0, "error": "", "raced": False}
 
 
 def _make_link(values: Values, users: Users) -> int:
@@ -308,7 +308,7 @@ ROWS = (
         Field("TTY", lambda values, users: procfs.tty_name(values["tty"]),
               lambda value: {"tty": procfs.tty_device(value)}),
         Field("Credentials", _make_identity, _tell_identity), _unsent("PPID"), _unsent("FromProcFS")),
-        besides=(("interpreter_path", b""), ("interpreter", None), ("start", 0))),
+        besides=(("interpreter_path", b""), ("interpreter", None), ("start", 0), ("raced", False))),
     Row(2, "Fork", "fork", (_number("PPID", "ppid"),)),
     Row(3, "Open", "open", (_OPENED,)),
     Row(4, "Exit", "exit", (_number("Code", "code"), _number("Cause", "cause"))),

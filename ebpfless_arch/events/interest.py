@@ -65,11 +65,13 @@ def either(needs: "Iterable[Optional[PathNeed]]") -> Optional[PathNeed]:
 class Interest(NamedTuple):
     """`events`: SECL's event types. `failures`: whether calls matter that failed with other errors than those
     that rules see (`counts`). `denied`: events whose calls some rule may refuse, so that they wait for its word, and
-    what the path of the file must be like for that (None: anything)."""
+    what the path of the file must be like for that (None: anything). `io_uring`: what becomes of rings, whose calls nobody
+    sees: "allow", "alert" (the default) or "deny"."""
 
     events: FrozenSet[str]
     failures: bool = False
     denied: Mapping[str, Optional[PathNeed]] = {}
+    io_uring: str = "alert"
 
     def wants(self, event: str) -> bool:
         """Whether events of this type are needed."""

@@ -47,6 +47,7 @@ def _exec_json(event: Event, form: Json) -> None:
     if isinstance(event, SnapshotEvent):
         form["evt"]["variables"].update(from_procfs=True, cwd=event.directory,
                                         descriptors={str(number): target for number, target in event.descriptors})
+    _mark_raced(event.raced, form)
 
 
 def _open_json(event: Event, form: Json) -> None:
@@ -54,6 +55,12 @@ def _open_json(event: Event, form: Json) -> None:
     form["file"] = file_json(event.file)
     form["file"]["flags"] = flags.open_flag_names(event.flags)
     form["syscall"] = {"open": {"path": event.syscall_path, "flags": event.flags & 0xFFFFFFFF, "mode": event.mode}}
+    _mark_raced(event.raced, form)
+
+
+def _mark_raced(raced: bool, form: Json) -> None:
+    if raced:
+        form["evt"]["variables"]["raced"] = True
 
 
 def _exit_json(event: Event, form: Json) -> None:
@@ -63,7 +70,7 @@ def _exit_json(event: Event, form: Json) -> None:
 
 def _blind_spot_json(event: Event, form: Json) -> None:
     assert isinstance(event, BlindSpotEvent)
-    form["evt"]["variables"]["reason"] = event.reason
+    form["evt"]["variables"].update(reason=event.reason, kind=event.kind, count=event.count)
 
 
 _PARTS: Dict[str, Callable[[Event, Json], None]] = {

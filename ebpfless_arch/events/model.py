@@ -282,14 +282,16 @@ class Event:
 class ExecEvent(Event):
     """A new program: `process` is its record, whose parent shows what ran before.
 
-    When the call failed, `process` is a record of the attempt, unknown to the process model.
+    When the call failed, `process` is a record of the attempt, unknown to the process model. `raced`: the path that the
+    kernel took is not the one that had been read before the call.
     """
 
-    __slots__ = ("syscall_path",)
+    __slots__ = ("syscall_path", "raced")
 
-    def __init__(self, time: int, process: Process, tid: int, retval: int, syscall_path: str) -> None:
+    def __init__(self, time: int, process: Process, tid: int, retval: int, syscall_path: str, raced: bool = False) -> None:
         Event.__init__(self, "exec", time, process, tid, retval)
         self.syscall_path = syscall_path
+        self.raced = raced
 
 
 class SnapshotEvent(ExecEvent):
@@ -308,17 +310,18 @@ class SnapshotEvent(ExecEvent):
 
 
 class OpenEvent(Event):
-    """A file was opened, or the attempt failed. `flags` and `mode` as passed."""
+    """A file was opened, or the attempt failed. `flags` and `mode` as passed; `raced` as in ExecEvent."""
 
-    __slots__ = ("file", "flags", "mode", "syscall_path")
+    __slots__ = ("file", "flags", "mode", "syscall_path", "raced")
 
     def __init__(self, time: int, process: Process, tid: int, retval: int,
-                 file: File, flags: int, mode: int, syscall_path: str) -> None:
+                 file: File, flags: int, mode: int, syscall_path: str, raced: bool = False) -> None:
         Event.__init__(self, "open", time, process, tid, retval)
         self.file = file
         self.flags = flags
         self.mode = mode
         self.syscall_path = syscall_path
+        self.raced = raced
 
 
 class ForkEvent(Event):
@@ -342,10 +345,12 @@ class ExitEvent(Event):
 
 
 class BlindSpotEvent(Event):
-    """Something that we could not see, and why."""
+    """Something that we could not see, and why: in words, and as one of records.BLIND_KINDS; how often it happened."""
 
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "kind", "count")
 
-    def __init__(self, time: int, process: Process, tid: int, reason: str) -> None:
+    def __init__(self, time: int, process: Process, tid: int, reason: str, kind: str = "tracer", count: int = 1) -> None:
         Event.__init__(self, "blind_spot", time, process, tid)
         self.reason = reason
+        self.kind = kind
+        self.count = count

@@ -92,6 +92,8 @@ OWN_CALLS: Dict[str, OwnCall] = {
                                 _process())),
     "userfaultfd": OwnCall(KERNEL, "made a descriptor for page faults (%(flags)s)",
                            (_flags(constants.USERFAULT_FLAGS),)),
+    "io_uring_setup": OwnCall(KERNEL, "set up an io_uring of %(entries)s entries (%(flags)s)",
+                              (_number("entries"), _flags(constants.IO_URING_FLAGS))),
 }
 
 

@@ -122,7 +122,7 @@ class Processes:
 
     def _exec(self, record: Record) -> Event:
         (_, time, pid, tid, retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path,
-         interpreter, identity, comm, tty, start, cgroup) = record
+         interpreter, identity, comm, tty, start, cgroup, raced) = record
         before = self._live.get(pid)
         parent = _shorten(before or self._outer)
         process = Process(self._users, pid, before.ppid if before else _pid(self._outer), parent)
@@ -134,7 +134,7 @@ class Processes:
         process.start = start
         process.fork_time = before.fork_time if before else time
         process.is_exec = True
-        event = ExecEvent(time, process, tid, retval, decoded(argument))
+        event = ExecEvent(time, process, tid, retval, decoded(argument), raced)
         if retval < 0:
             self._attempt(process, before)
             return event
@@ -178,12 +178,12 @@ class Processes:
                 setattr(process, name, getattr(before, name))
 
     def _open(self, record: Record) -> Event:
-        _, time, pid, tid, retval, path, argument, flags, mode, status, error = record
+        _, time, pid, tid, retval, path, argument, flags, mode, status, error, raced = record
         file = make_file(self._users, path, status)
         file.error = error
         if flags & os.O_TMPFILE == os.O_TMPFILE:
             file.deleted = False  # it never had a name to lose
-        return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, decoded(argument))
+        return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, decoded(argument), raced)
 
     def _call(self, record: Record) -> Event:
         pid, values = record[2], record[6]
@@ -209,8 +209,8 @@ class Processes:
         return ExitEvent(time, process, cause, code)
 
     def _blind_spot(self, record: Record) -> Event:
-        _, time, pid, tid, reason = record
-        return BlindSpotEvent(time, self._get(pid), tid, reason)
+        _, time, pid, tid, reason, kind, count = record
+        return BlindSpotEvent(time, self._get(pid), tid, reason, kind, count)
 
 
 def _texts(words: Tuple[bytes, ...]) -> List[str]:

@@ -93,17 +93,18 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
     records.EXEC: (
         ("retval", I64), ("path", PATH), ("argument", PATH), ("argv", WORDS), ("argv_cut", flag), ("envp", WORDS),
         ("envp_cut", flag), ("file", maybe(STATUS)), ("interpreter_path", PATH), ("interpreter", maybe(STATUS)),
-        ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64), ("cgroup", octets(8192))),
+        ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64), ("cgroup", octets(8192)),
+        ("raced", flag)),
     records.SNAPSHOT: (
         ("ppid", PID), ("born", U64), ("path", PATH), ("argument", PATH), ("argv", WORDS), ("argv_cut", flag),
         ("envp", WORDS), ("envp_cut", flag), ("file", maybe(STATUS)), ("interpreter_path", PATH),
         ("interpreter", maybe(STATUS)), ("identity", maybe(IDENTITY)), ("comm", NAME), ("tty", U32), ("start", U64),
         ("cgroup", octets(8192)), ("cwd", PATH), ("descriptors", series(row(U32, PATH), 256))),
     records.OPEN: (("retval", I64), ("path", PATH), ("argument", PATH), ("flags", ANY_INT), ("mode", ANY_INT),
-                   ("file", maybe(STATUS)), ("error", ERROR)),
+                   ("file", maybe(STATUS)), ("error", ERROR), ("raced", flag)),
     records.CALL: (("retval", I64), ("event", EVENT), ("values", mapping(text(32), lambda value: True, 64))),
     records.EXIT: (("cause", number(0, 2)), ("code", U32)),
-    records.BLIND: (("reason", text(4096)),),
+    records.BLIND: (("reason", text(4096)), ("kind", text(32)), ("count", U64)),
     records.LOST: (("count", U64),),
     records.FAULT: (("text", text(65536)),),
 }
@@ -132,7 +133,7 @@ VALUES.update((name, maybe(PATH)) for name in (
 VALUES.update((name, ANY_INT) for name in (
     "dirfd", "new_dirfd", "fd", "flags", "mode", "exec_flags", "pid", "signal", "request",
     "address", "length", "protection", "offset", "present", "command", "level", "size", "backlog", "action", "position",
-    "operation", "output", "target_fd", "major", "minor", "config"))
+    "operation", "output", "target_fd", "major", "minor", "config", "entries"))
 
 # What the model cannot do without, by event.
 _FILE = ("file",)

@@ -6,10 +6,11 @@ follows depends on the kind:
 
     FORK   ppid
     EXEC   retval, path, argument, argv, argv_cut, envp, envp_cut, file, interpreter_path, interpreter,
-           identity, comm, tty, start (clock ticks since boot), cgroup
+           identity, comm, tty, start (clock ticks since boot), cgroup, raced
            (identity: 9 ints as events.model.Credentials; the rest after envp_cut is None or empty for a
            failed call; file and interpreter are file statuses, see kernel/statx.py; identity None: as before)
-    OPEN   retval, path, argument, flags, mode, file, error
+    OPEN   retval, path, argument, flags, mode, file, error, raced
+           (raced: what the kernel took is not what had been read before the call)
     CALL   retval, event, values      any other call: SECL's event type and a table of what is known, by name:
            (of the events of events/own_calls.py its table tells by what names)
            file, destination          (path, file status or None, error): what the call is about, before it was made,
@@ -26,7 +27,7 @@ follows depends on the kind:
                                       two ends as (ip, port); outgoing, size: which way it went, bytes looked at
            name, state, action, value, old_value, position                 of selinux and sysctl
     EXIT   cause, code
-    BLIND  reason
+    BLIND  reason, kind, count         (kind: one of BLIND_KINDS; count: how often it happened so far)
     SNAPSHOT  ppid, born (ns since the epoch), then as EXEC from path on, cwd, descriptors: a process that ran before we
            came, from /proc; descriptors are pairs of a number and what it stands for
     LOST   count                      records that found no room
@@ -45,6 +46,12 @@ FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK, SNAPSHOT = range(1
 
 STARTED, ENDED, FAILED, DONE, REFUSED = range(5)
 
+BLIND_KINDS = ("tracer", "abi", "call_number", "memory", "clone_untraced", "io_uring", "seccomp_listener",
+               "privileges")
+"""Why something cannot be seen: the tracer itself fails; a door into the kernel, or a call's number, that we do not know;
+memory that cannot be read; a child without its tracer; calls that pass through a ring, or are stopped by another
+listener before us; what a program would be allowed without us."""
+
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256
 
@@ -55,6 +62,11 @@ NOTED_VARIABLES = (b"LD_PRELOAD", b"LD_LIBRARY_PATH", b"PATH", b"HISTSIZE", b"HI
 def decoded(data: bytes) -> str:
     """A text of the kernel: UTF-8, whatever the locale says, and surrogate escapes for what is none."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def blind(time: int, pid: int, tid: int, reason: str, kind: str = "tracer", count: int = 1) -> Record:
+    """A record of something that cannot be seen."""
+    return (BLIND, time, pid, tid, reason, kind, count)
 
 
 def shorten(words: List[bytes], cut: bool) -> Tuple[Tuple[bytes, ...], bool]:

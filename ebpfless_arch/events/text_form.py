@@ -39,13 +39,18 @@ def _exec_text(event: Event) -> str:
         line = line[:_ARGUMENTS_SHOWN] + "..."
     script = " by " + file_text(process.interpreter) if process.interpreter.name else ""
     word = "was running already:" if isinstance(event, SnapshotEvent) else "executed"
-    return "%s %s%s%s" % (word, file_text(process.file), " " + line if line else "", script)
+    return "%s %s%s%s%s" % (word, file_text(process.file), " " + line if line else "", script,
+                            _raced_text(event.raced, event.syscall_path))
+
+
+def _raced_text(raced: bool, argument: str) -> str:
+    return ", though its argument was read as %s (raced)" % printable(argument) if raced else ""
 
 
 def _open_text(event: Event) -> str:
     assert isinstance(event, OpenEvent)
     names = "|".join(flags.open_flag_names(event.flags))
-    return "opened %s (%s)" % (file_text(event.file), names)
+    return "opened %s (%s)%s" % (file_text(event.file), names, _raced_text(event.raced, event.syscall_path))
 
 
 def _exit_text(event: Event) -> str:
@@ -62,7 +67,8 @@ def _fork_text(event: Event) -> str:
 
 def _blind_spot_text(event: Event) -> str:
     assert isinstance(event, BlindSpotEvent)
-    return "is not fully seen: " + printable(event.reason)
+    times = " (%d times)" % event.count if event.count > 1 else ""
+    return "is not fully seen: " + printable(event.reason) + times
 
 
 _TEXTS: Dict[str, Callable[[Event], str]] = {

@@ -38,7 +38,7 @@ Way = Callable[[int, int, int], bytes]
 
 class Memory:
     """Reads the memory of stopped tracees. A way that this host lacks is left for good, one that is forbidden is
-    passed over: it may be forbidden for one tracee only."""
+    passed over: it may be forbidden for one tracee only. `problem` is the errno of the last read that gave nothing."""
 
     def __init__(self, ways: Optional[List[str]] = None) -> None:
         self._buffer = ctypes.create_string_buffer(_MOST)
@@ -48,6 +48,7 @@ class Memory:
         self._remote_address = ctypes.addressof(self._remote)
         known = {"process_vm_readv": self._by_call, "mem": self._by_file, "peek": self._by_word}
         self._ways: List[Way] = [known[name] for name in ways or known]
+        self.problem = 0
 
     def read(self, tid: int, address: int, size: int) -> bytes:
         """Up to `size` bytes from `address`, fewer where the mapping ends, b"" where nothing is readable.
@@ -55,6 +56,7 @@ class Memory:
         Raises ProcessLookupError when the tracee is gone.
         """
         size = min(size, _MOST)
+        closed = 0
         for way in list(self._ways):
             try:
                 return way(tid, address, size)
@@ -64,7 +66,10 @@ class Memory:
                 elif error.errno not in _WAY_IS_CLOSED + _UNREADABLE:
                     raise
                 elif error.errno in _UNREADABLE:
+                    self.problem = closed or errno.EFAULT
                     break
+                else:
+                    self.problem = closed = closed or error.errno
         return b""
 
     def string(self, tid: int, address: int, limit: int) -> Optional[bytes]:
@@ -135,7 +140,7 @@ class Memory:
         try:
             return os.pread(memory, size, address)
         except OverflowError:
-            return b""
+            raise OSError(errno.EFAULT, "no address of memory")
         finally:
             os.close(memory)
 

@@ -4,7 +4,7 @@ import ctypes
 import errno
 import struct
 import sys
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
@@ -68,11 +68,13 @@ class Match(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The calls to stop at for one audit architecture; numbers from `ceiling` on are foreign."""
+    """The calls to stop at for one audit architecture: matches, and numbers that are not `known` (if some are named).
+    Numbers from `ceiling` on are foreign."""
 
     audit_arch: int
     ceiling: int
     matches: Sequence[Match]
+    known: FrozenSet[int] = frozenset()
 
 
 def compile_filter(blocks: Sequence[Block]) -> bytes:
@@ -94,20 +96,33 @@ def _compile_block(block: Block, index: int) -> List[Instruction]:
     stop = (_RETURN, 0, 0, RET_TRACE | index)
     head: List[Instruction] = [(_LOAD, 0, 0, _OFFSET_NUMBER), (_JUMP_GREATER_EQUAL, 0, 1, block.ceiling),
                                (_RETURN, 0, 0, RET_TRACE | FOREIGN)]
-    return head + _tree([(number, groups[number]) for number in sorted(groups)], stop)
+    spans = [(number, _one_number(number, matches, stop)) for number, matches in groups.items()]
+    spans += [(first, _numbers(first, last, stop)) for first, last in _gaps(block.known, block.ceiling) if block.known]
+    return head + _tree(sorted(spans))
 
 
-def _tree(groups: Sequence[Tuple[int, Sequence[Match]]], stop: Instruction) -> List[Instruction]:
+def _gaps(known: FrozenSet[int], ceiling: int) -> List[Tuple[int, int]]:
+    """Runs of numbers below the ceiling, first and last, of which none is known."""
+    bounds = [-1] + sorted(known) + [ceiling]
+    return [(low + 1, high - 1) for low, high in zip(bounds, bounds[1:]) if high - low > 1]
+
+
+def _one_number(number: int, matches: Sequence[Match], stop: Instruction) -> List[Instruction]:
+    decision = _decision(matches, stop)
+    return [(_JUMP_EQUAL, 0, len(decision), number)] + decision
+
+
+def _numbers(first: int, last: int, stop: Instruction) -> List[Instruction]:
+    return [(_JUMP_GREATER_EQUAL, 0, 2, first), (_JUMP_GREATER_EQUAL, 1, 0, last + 1), stop]
+
+
+def _tree(spans: Sequence[Tuple[int, List[Instruction]]]) -> List[Instruction]:
     """A search tree over call numbers: every call pays for the filter, so it has to be short for each."""
-    if len(groups) > _LEAF_AT_MOST:
-        middle = len(groups) // 2
-        low, high = _tree(groups[:middle], stop), _tree(groups[middle:], stop)
-        return [(_JUMP_GREATER_EQUAL, 0, 1, groups[middle][0]), (_JUMP, 0, 0, len(low))] + low + high
-    body: List[Instruction] = []
-    for number, matches in groups:
-        decision = _decision(matches, stop)
-        body += [(_JUMP_EQUAL, 0, len(decision), number)] + decision
-    return body + [_ALLOW]
+    if len(spans) > _LEAF_AT_MOST:
+        middle = len(spans) // 2
+        low, high = _tree(spans[:middle]), _tree(spans[middle:])
+        return [(_JUMP_GREATER_EQUAL, 0, 1, spans[middle][0]), (_JUMP, 0, 0, len(low))] + low + high
+    return [instruction for _, body in spans for instruction in body] + [_ALLOW]
 
 
 def _decision(matches: Sequence[Match], stop: Instruction) -> List[Instruction]:

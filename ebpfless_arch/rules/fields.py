@@ -226,11 +226,12 @@ _UNREAD = {
 }
 
 _EVENTS = (
-    _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path", _SEEN, _NEW_PROGRAM),
+    _Event("exec", "exec=process@e.process exec.file.metadata=metadata", "syscall.path:string@e.syscall_path raced:bool!ours@e.raced",
+           _SEEN, _NEW_PROGRAM + " raced"),
     _Event("exit", "exit=process@e.process", "cause:int@e.cause code:int@e.code", _SEEN, "*"),
     _Event("open", "open.file=file@e.file",
            "flags:int@e.flags file.destination.mode:int@e.mode retval:int@e.retval syscall.flags:int@e.flags "
-           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path", _SEEN, "file.+"),
+           "syscall.mode:int@e.mode syscall.path:string@e.syscall_path raced:bool!ours@e.raced", _SEEN, "file.+ raced"),
     _Event("unlink", "unlink.file=file@e.file",
            "flags:int@e.flags retval:int@e.retval syscall.dirfd:int@e.dirfd syscall.flags:int@e.flags "
            "syscall.path:string@e.syscall_path", _SEEN),

@@ -21,7 +21,7 @@ from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import CARRIER, GUARD, LOOK, Row
+from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, LOOK, Row
 from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -73,6 +73,8 @@ class Engine:
         self._filtered = filtered
         self._keeper = keeper
         self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
+        self._numbers = {abi.name: frozenset(abi.syscalls.values()) for abi in machine.abis}
+        self._silent = frozenset(["io_uring", ""]) if wanted.io_uring == "allow" else frozenset([""])
         self._watch = Watch(wanted)
         self._tracees = Tracees()
         self._reports = Reports(self._writer)
@@ -254,7 +256,12 @@ class Engine:
             self._reports.foreign(stop, call)
             return False
         tracee.pending = tracee.carried = None
-        for row in self._tables[call.abi.name].get(call.number, ()):
+        rows = self._tables[call.abi.name].get(call.number)
+        if rows is None:
+            if call.number not in self._numbers[call.abi.name]:
+                self._reports.unknown(stop, call)
+            return False
+        for row in rows:
             if not row.wants(call.arguments):
                 continue
             if row.event == CARRIER:
@@ -265,8 +272,13 @@ class Engine:
                 self._take_ends()
             elif row.event == GUARD:
                 tracee.pending = self._disarm(stop, call, row)
+            elif row.event == BARRED:
+                self._bar(stop, tracee, call, row)
             elif tracee.pending is None:
                 tracee.pending = decode.begin(stop, row, call)
+        tracee.unread = 0
+        if stop.unread and not self._reports.unread(stop, rows[0].call, stop.unread, -1):
+            tracee.unread = stop.unread
         self._judge(stop, tracee, call)
         return tracee.pending is not None or tracee.carried is not None
 
@@ -307,11 +319,16 @@ class Engine:
                 mounts.remember(stop, pending.values, result)
             elif pending is not None:
                 retval = results.outcome(stop, pending, result)
+                if retval >= 0 and pending.row.blinds not in self._silent:
+                    self._reports.blinded(stop, pending.row.blinds)
                 if self._interest.failures or interest.counts(pending.row.event, retval):
                     # A successful exec was reported at the EXEC stop and left nothing pending.
                     found.append(results.finish(stop, pending, retval))
             if carried is not None:
                 found += self._watch.finish(stop, carried, result)
+            awaited = pending or carried
+            if awaited is not None and (tracee.unread or stop.unread):
+                self._reports.unread(stop, awaited.row.call, tracee.unread or stop.unread, result)
         return found
 
     def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
@@ -329,6 +346,8 @@ class Engine:
                 record = results.plain_exec(stop)
         finally:
             self._reports.execed(tracee.pid)
+        if pending is not None and tracee.unread:
+            self._reports.unread(stop, pending.row.call, tracee.unread, 0)
         lost = privileges.taken_away(stop.tid, record[5]) if self._takes_privileges else ""
         stop.resume(self._request)
         self._reports.emit(record)
@@ -427,6 +446,17 @@ class Engine:
                 return None
         self._reports.escape(stop)
         return pending
+
+    def _bar(self, stop: Stop, tracee: Tracee, call: Call, row: Row) -> None:
+        """Refuse a call of io_uring, if it is the command's; its event, if it has one, tells so."""
+        assert call.abi is not None
+        if not self._reports.counts(stop.pid):
+            return
+        stop.refuse(call.abi, errno.EPERM)
+        pending, tracee.pending = tracee.pending, None
+        if pending is not None:
+            self._reports.emit(results.finish(stop, pending, -errno.EPERM))
+        self._reports.barred(stop, row.call)
 
     def _options(self) -> int:
         options = (ptrace.O_TRACESYSGOOD | ptrace.O_TRACEFORK | ptrace.O_TRACEVFORK

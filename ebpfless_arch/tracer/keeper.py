@@ -267,7 +267,7 @@ class Keeper:
 
     def _tell(self, text: str) -> None:
         main = self._main or min(self._family, default=0)
-        self._hand_over(self._receiver.receive, (records.BLIND, decode.now(), main, main, text))
+        self._hand_over(self._receiver.receive, records.blind(decode.now(), main, main, text))
 
     def _finished(self) -> bool:
         if self._done:

@@ -30,7 +30,7 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 class Plan(NamedTuple):
     """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`; stop for `events` (and `failures`), have
     calls of `denied` events judged (see interest.packed), look at files or not. `deadly`: the program dies with its
-    tracer."""
+    tracer; `io_uring` as in Interest."""
 
     command: List[bytes]
     events: List[str]
@@ -44,10 +44,11 @@ class Plan(NamedTuple):
     deadly: bool = False
     pids: List[int] = []
     level: str = ""
+    io_uring: str = "alert"
 
     def interest(self) -> Interest:
         """The plan's interest."""
-        return Interest(frozenset(self.events), self.failures, unpacked(self.denied))
+        return Interest(frozenset(self.events), self.failures, unpacked(self.denied), self.io_uring)
 
 
 class Left(NamedTuple):
@@ -258,9 +259,8 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
     gap: Any = decode.now() - left.since
-    writer.put((records.BLIND, decode.now(), main, main,
-                "the tracer was killed; %d threads are traced again after %.1f ms%s"
-                % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
+    writer.put(records.blind(decode.now(), main, main, "the tracer was killed; %d threads are traced again after %.1f ms%s"
+                             % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
     _trace(engine, plan, found, link, ends)
 
 

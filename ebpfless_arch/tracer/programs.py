@@ -41,7 +41,7 @@ def exec_record(pid: int, tid: int, argument: bytes, wanted: bytes, argv: Words,
     """The EXEC of a program that has just begun; `argument` is the path as it was given, `wanted` what that means."""
     told = procfs.stat(tid)
     return ((records.EXEC, now(), pid, tid, 0) + _started(tid, argument, wanted, argv, attributes)
-            + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid)))
+            + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid), False))
 
 
 def told_exec(pid: int, memory: Memory, attributes: bool) -> Record:

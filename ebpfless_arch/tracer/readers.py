@@ -179,13 +179,19 @@ def _read_vector(stop: Stop, call: Call, argument: int) -> int:
     return sum(words[1::2])
 
 
+def _read_ring(stop: Stop, call: Call, argument: int) -> int:
+    """The flags of struct io_uring_params (include/uapi/linux/io_uring.h), its third word."""
+    words = _words(stop, argument, 4, 3)
+    return words[2] if words else 0
+
+
 READERS: Dict[str, Callable[[Stop, Call, int], Any]] = {
     syscalls.HOW: _read_how, syscalls.ARGV: read_argv, syscalls.ENVP: _read_number,
     syscalls.LIMIT: _read_limit, syscalls.LIMIT64: _read_limit64, syscalls.CAPABILITIES: _read_capabilities,
     syscalls.TEXT_OPTION: _read_text_option, syscalls.THREAD: _read_thread, syscalls.PIDFD: _read_pidfd,
     syscalls.BPF: _read_bpf, syscalls.IMAGE: _read_image, syscalls.SOCKADDR: _read_sockaddr,
     syscalls.BPF_FILTER: _read_filter, syscalls.PAGES: _read_pages, syscalls.PERF: _read_perf,
-    syscalls.VECTOR: _read_vector, syscalls.DEVICE: _read_id,
+    syscalls.VECTOR: _read_vector, syscalls.DEVICE: _read_id, syscalls.ENTRIES: _read_id, syscalls.RING: _read_ring,
 }
 for _kinds, _reader in (
         ((syscalls.PATH, syscalls.NEW_PATH, syscalls.SOURCE, syscalls.PARAMETERS), _read_path),

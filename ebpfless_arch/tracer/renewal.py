@@ -79,7 +79,7 @@ def go_on(descriptor: str) -> None:
     engine, _ = make_engine(MACHINES[os.uname().machine], found, plan, ends)
     lost = engine.restore(state.engine)
     main = state.engine[0]
-    ends.writer.put((records.BLIND, decode.now(), main, main,
-                     "the tracer failed and has started itself anew: its tracees waited %.1f ms at most; the results of "
-                     "%d calls were not seen" % ((decode.now() - state.since) / 1e6, lost)))
+    ends.writer.put(records.blind(
+        decode.now(), main, main, "the tracer failed and has started itself anew: its tracees waited %.1f ms at most; the "
+        "results of %d calls were not seen" % ((decode.now() - state.since) / 1e6, lost)))
     trace(engine, plan, found, link, ends, state)

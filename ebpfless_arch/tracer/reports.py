@@ -1,13 +1,18 @@
 """What the engine tells the keeper: records of what the command does, and of what cannot be seen."""
 
+import errno
 import traceback
 from typing import Set
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer import decode
+from ebpfless_arch.tracer.blindness import EFFECTS, BlindSpots
 from ebpfless_arch.tracer.pipe import Writer
 from ebpfless_arch.tracer.stops import Call, Stop
+
+_CLOSED = (errno.EPERM, errno.EACCES)
+_X32 = 1
 
 
 class Reports:
@@ -15,7 +20,7 @@ class Reports:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._foreign: Set[int] = set()
+        self._blind_spots = BlindSpots(self.emit)
         self._neutralised: Set[str] = set()
         self.main = 0
         self.launched = True
@@ -35,7 +40,7 @@ class Reports:
 
     def forget(self, pid: int) -> None:
         """A process has ended, or is another program now."""
-        self._foreign.discard(pid)
+        self._blind_spots.forget(pid)
 
     def emit(self, record: Record) -> None:
         """Hand a record over; what the child does before it is the command is our own business."""
@@ -52,23 +57,49 @@ class Reports:
             self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
 
     def foreign(self, stop: Stop, call: Call) -> None:
-        """A call of an ABI that we do not know; told once for each program."""
-        if stop.pid not in self._foreign:
-            self._foreign.add(stop.pid)
-            self._blind(stop, "a system call of an unknown ABI (number %#x); this program's calls by it are not seen"
-                        % (call.number & 0xFFFFFFFF))
+        """A call of an ABI that we do not know."""
+        name = "the x32 ABI" if call.number >> 30 == _X32 else "an unknown ABI"
+        self._blind(stop, "abi", "a system call of %s (number %#x); this program's calls by it are not seen"
+                    % (name, call.number & 0xFFFFFFFF))
+
+    def unknown(self, stop: Stop, call: Call) -> None:
+        """A call whose number is in no table of ours."""
+        assert call.abi is not None
+        self._blind(stop, "call_number", "a system call that is not known to us (%s, number %d)"
+                    % (call.abi.name, call.number))
+
+    def unread(self, stop: Stop, name: str, error: int, retval: int) -> bool:
+        """Memory of a call could not be read; True if that is told. Where the kernel could not read it either, the call
+        fails, and nothing has escaped us."""
+        if error in _CLOSED:
+            self._blind(stop, "memory", "its memory cannot be read (%s): names in its calls are not seen"
+                        % errno.errorcode[error])
+        elif retval >= 0:
+            self._blind(stop, "memory", "an argument of %s could not be read (%s)"
+                        % (name, errno.errorcode.get(error, str(error))))
+        return error in _CLOSED or retval >= 0
+
+    def blinded(self, stop: Stop, kind: str) -> None:
+        """A call has succeeded that opens a way past us."""
+        self._blind(stop, kind, EFFECTS[kind])
+
+    def barred(self, stop: Stop, name: str) -> None:
+        """A call of io_uring was refused."""
+        self._blind(stop, "io_uring", "tried to use io_uring (%s); refused, as asked for (--io-uring deny)" % name)
 
     def neutralised(self, record: Record, lost: str) -> None:
         """A program runs without what its file grants, for we are not privileged; told once for each file."""
         text = "neutralised: %s of %s" % (lost, records.decoded(record[5]))
         if text not in self._neutralised:
             self._neutralised.add(text)
-            self.emit((records.BLIND, decode.now(), record[2], record[3],
-                       text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only"))
+            self.emit(records.blind(
+                decode.now(), record[2], record[3],
+                text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only", "privileges"))
 
     def escape(self, stop: Stop) -> None:
         """A child was to be started without its tracer."""
-        self._blind(stop, "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away")
+        self._blind(stop, "clone_untraced",
+                    "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away")
 
-    def _blind(self, stop: Stop, text: str) -> None:
-        self.emit((records.BLIND, decode.now(), stop.pid, stop.tid, text))
+    def _blind(self, stop: Stop, kind: str, reason: str) -> None:
+        self._blind_spots.add(stop.pid, stop.tid, kind, reason)

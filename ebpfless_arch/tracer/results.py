@@ -62,7 +62,7 @@ def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
     follow = not (flags & os.O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
     path, status, error = _opened(stop, pending, retval, follow)
     return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values.get(syscalls.PATH) or b"",
-            flags, mode, status, error)
+            flags, mode, status, error, False)
 
 
 def _opened(stop: Stop, pending: Pending, retval: int, follow: bool) -> paths.Found:
@@ -232,7 +232,7 @@ def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
     envp, envp_cut = readers.read_argv(stop, pending.call, values[syscalls.ENVP])
     return (records.EXEC, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"", argv, argv_cut,
             envp, envp_cut, paths.status_in_view(stop.tid, path) if path else None, b"", None, programs.NO_IDENTITY, b"",
-            0, 0, b"")
+            0, 0, b"", False)
 
 
 def plain_exec(stop: Stop) -> Record:

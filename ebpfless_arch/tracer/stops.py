@@ -43,15 +43,16 @@ class Machine:
 
 
 class Stop:
-    """One stop of one thread."""
+    """One stop of one thread. `unread`: the errno with which memory could not be read at all, 0 if that never was."""
 
-    __slots__ = ("machine", "tid", "pid", "resumed")
+    __slots__ = ("machine", "tid", "pid", "resumed", "unread")
 
     def __init__(self, machine: Machine, tid: int, pid: int) -> None:
         self.machine = machine
         self.tid = tid
         self.pid = pid
         self.resumed = False
+        self.unread = 0
 
     def resume(self, request: int, signal: int = 0) -> None:
         """Let the thread go on; raises ProcessLookupError when it has gone already."""
@@ -142,7 +143,10 @@ class Stop:
 
     def string(self, address: int, limit: int) -> Optional[bytes]:
         """A string of the tracee, None where it cannot be read."""
-        return self.machine.memory.string(self.tid, address, limit)
+        found = self.machine.memory.string(self.tid, address, limit)
+        if found is None and address:
+            self.unread = self.machine.memory.problem
+        return found
 
     def pointers(self, address: int, limit: int, size: int) -> List[int]:
         """A NULL-terminated array of pointers of the tracee."""
@@ -150,7 +154,10 @@ class Stop:
 
     def read(self, address: int, size: int) -> bytes:
         """Memory of the tracee, as much of it as can be read."""
-        return self.machine.memory.read(self.tid, address, size)
+        found = self.machine.memory.read(self.tid, address, size)
+        if not found and address and size:
+            self.unread = self.machine.memory.problem
+        return found
 
     def write(self, address: int, data: bytes) -> None:
         """Change memory of the tracee; raises OSError."""
@@ -179,7 +186,7 @@ class Stop:
         if words[abis[0].code_segment_slot] == _I386_CODE_SEGMENT:
             return 1
         start = words[abis[0].instruction_slot] - _ENTERS_KERNEL
-        return 1 if self.read(start, _ENTERS_KERNEL) == _INT_80 else 0
+        return 1 if self.machine.memory.read(self.tid, start, _ENTERS_KERNEL) == _INT_80 else 0
 
     def _result(self) -> int:
         abi = self.machine.abis[0]

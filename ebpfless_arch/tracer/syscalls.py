@@ -26,12 +26,13 @@ DEVICE, OPERATION, VECTOR, OUTPUT, TARGET_FD = "device", "operation", "length:ve
 KEY_TYPE, DESCRIPTION, PERF = "type:text", "description", "perf"
 SOCKADDR, LEVEL, BPF_FILTER = "peer", "level", "filter"
 FAMILY, TYPE, PROTOCOL, BACKLOG = "family", "type", "protocol", "backlog"
+ENTRIES, RING = "entries", "flags:ring"
 
 # What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended;
-# a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py). The second
-# kind of such a row says how.
-GUARD, LOOK, CARRIER = "guard", "look", "carrier"
-NO_EVENTS = frozenset([GUARD, LOOK])
+# a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py); the second
+# kind of such a row says how. A call that is refused with --io-uring deny.
+GUARD, LOOK, CARRIER, BARRED = "guard", "look", "carrier", "barred"
+NO_EVENTS = frozenset([GUARD, LOOK, BARRED])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
@@ -45,6 +46,7 @@ _ONE_CHILD = (1, 3)  # P_PID, P_PIDFD
 _OPEN_TREE_CLONE = 1
 _FSCONFIG_SET_STRING = 1
 _PR_SET_NAME = 15
+_NEW_LISTENER = 8
 _SOL_SOCKET = 1
 _ATTACHING = (26, 50, 51, 52)  # SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF
 
@@ -58,7 +60,8 @@ class Row(NamedTuple):
     pointer_size: the ABIs that have this call in this form, by the size of their pointers; 0 for all.
     serves: of a carrier, the events that it is needed for.
     remembered: it makes no event itself; what it does is remembered for a later one.
-    always: it is of interest to the model of processes, whatever the rules are.
+    always: it is of interest to the model of processes, or to whoever wants to know what we miss, whatever the rules are.
+    blinds: what cannot be seen once it has succeeded, one of records.BLIND_KINDS.
     """
 
     call: str
@@ -73,6 +76,7 @@ class Row(NamedTuple):
     serves: Tuple[str, ...] = ()
     remembered: bool = False
     always: bool = False
+    blinds: str = ""
 
     def wants(self, arguments: Sequence[int]) -> bool:
         """Whether a call with these arguments is of interest, as far as a filter can tell."""
@@ -86,6 +90,7 @@ _LOOKS_FOR_ONE = (Condition(0, bits=_NEGATIVE, absent=True), Condition(2, bits=_
 _CLONES_MOUNT = (Condition(2, bits=_OPEN_TREE_CLONE),)
 _SETS_TEXT = (Condition(1, values=(_FSCONFIG_SET_STRING,)),)
 _NAMES_ITSELF = (Condition(0, values=(_PR_SET_NAME,)),)
+_HAS_LISTENER = (Condition(1, bits=_NEW_LISTENER),)
 _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING))
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
@@ -230,13 +235,18 @@ _OWN_ROWS = (
     Row("pidfd_getfd", "pidfd_getfd", (PIDFD, TARGET_FD)),
     Row("unshare", "unshare", (FLAGS,)),
     Row("setns", "setns", (FD, TYPE)),
+    Row("seccomp", "seccomp", (OPERATION, FLAGS), only=_HAS_LISTENER, always=True, blinds="seccomp_listener"),
     Row("seccomp", "seccomp", (OPERATION, FLAGS)),
     Row("keyctl", "keyctl", (OPERATION,)),
     Row("add_key", "add_key", (KEY_TYPE, DESCRIPTION)),
     Row("request_key", "request_key", (KEY_TYPE, DESCRIPTION)),
     Row("perf_event_open", "perf_event_open", (PERF, THREAD)),
     Row("userfaultfd", "userfaultfd", (FLAGS,)),
+    Row("io_uring_setup", "io_uring_setup", (ENTRIES, RING), always=True, blinds="io_uring"),
 )
+
+# Rings may come from elsewhere as well: inherited, or from another process.
+_BARRED_ROWS = tuple(Row(call, BARRED, ()) for call in ("io_uring_setup", "io_uring_enter", "io_uring_register"))
 
 
 def _carriers(call: str, number: int, kinds: Tuple[str, ...], serves: Tuple[str, ...],
@@ -282,7 +292,7 @@ _CARRIER_ROWS = (
 )
 
 # Carriers come last: what they tell comes after the call's own event.
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _CARRIER_ROWS
+ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _BARRED_ROWS + _CARRIER_ROWS
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -291,8 +301,14 @@ _ENDINGS = ("", WIDE, "_time64")
 
 def rows(interest: Interest) -> List[Row]:
     """The rows that an interest needs, and always those that are no events."""
-    return [row for row in ROWS if row.event in NO_EVENTS or row.always or interest.wants(row.event)
-            or any(interest.wants(event) for event in row.serves)]
+    return [row for row in ROWS if _is_needed(row, interest)]
+
+
+def _is_needed(row: Row, interest: Interest) -> bool:
+    if row.event == BARRED:
+        return interest.io_uring == "deny"
+    return (row.event in NO_EVENTS or row.always or interest.wants(row.event)
+            or any(interest.wants(event) for event in row.serves))
 
 
 def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
@@ -309,7 +325,8 @@ def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
 def blocks(abis: Sequence[Abi], chosen: Sequence[Row]) -> List[Block]:
     """What the seccomp filter has to stop at."""
     return [Block(abi.audit_arch, abi.number_ceiling,
-                  [Match(number, row.only) for number, matching in by_number(abi, chosen).items() for row in matching])
+                  [Match(number, row.only) for number, matching in by_number(abi, chosen).items() for row in matching],
+                  frozenset(abi.syscalls.values()))
             for abi in abis]
 
 

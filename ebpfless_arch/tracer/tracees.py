@@ -13,15 +13,17 @@ Thread = Tuple[int, int, bool, bool]
 
 class Tracee:
     """One thread under trace. `pid` is its process; `pending` the call whose result we wait for, `carried` what we know
-    of that call's payload; `adopted`: it stopped before its parent's event had come."""
+    of that call's payload; `unread`: the errno with which memory of its call could not be read, 0 for none; `adopted`: it
+    stopped before its parent's event had come."""
 
-    __slots__ = ("tid", "pid", "pending", "carried", "in_call", "skip_entry", "adopted")
+    __slots__ = ("tid", "pid", "pending", "carried", "unread", "in_call", "skip_entry", "adopted")
 
     def __init__(self, tid: int, pid: int) -> None:
         self.tid = tid
         self.pid = pid
         self.pending: Optional[Pending] = None
         self.carried: Optional[Carried] = None
+        self.unread = 0
         self.in_call = False
         self.skip_entry = False
         self.adopted = False

@@ -1,0 +1,179 @@
+"""What cannot be seen is itself an event: told once for each process and reason, counted, and never in anybody's way."""
+
+import platform
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import pytest
+
+from blackbox import (Compiler, Event, Result, named, read_events, retval, rule, run, run_traced, trace_command,
+                      write_policy)
+from ordinary import copy_for_all, interpreter, run_as_nobody
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of amd64")
+
+EPERM, EINVAL = -1, -22
+MODES = [pytest.param([], id="seccomp"), pytest.param(["--disable-seccomp"], id="no-seccomp")]
+UNSEEN = "this program's calls by it are not seen"
+
+
+@pytest.fixture
+def program(compile_c: Compiler) -> str:
+    return compile_c("blind.c")
+
+
+def spots(events: Sequence[Event]) -> List[Tuple[str, str, int]]:
+    """(kind, reason, count) of the blind spots, in order."""
+    return [(told["kind"], told["reason"], told["count"])
+            for told in (event["evt"]["variables"] for event in named(events, "blind_spot"))]
+
+
+def traced_alike(program: str, words: Sequence[str], options: Sequence[str] = ()) -> Result:
+    """A traced run that does the same as a native one."""
+    command = [program] + list(words)
+    native = run(command)
+    traced = run_traced(command, options)
+    assert traced._replace(events=[]) == native
+    return traced
+
+
+def without_events(program: str, words: Sequence[str], folder: Path, *options: str) -> Tuple[Result, List[Event]]:
+    """A run whose policy is about nothing that the program does: its result, and what is told all the same."""
+    policy = write_policy(folder / "policy", [rule("never", 'rename.file.path == "/nonexistent/file"')])
+    output = str(folder / "told")
+    result = run(trace_command([program] + list(words), ["--policy", policy, "--format", "json", "--output", output]
+                               + list(options)))
+    return result, read_events(output)
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_calls_by_numbers_that_nobody_knows(program: str, options: List[str]) -> None:
+    result = traced_alike(program, ["x32", "number", "other-number"], options)
+    assert spots(result.events) == [
+        ("abi", "a system call of the x32 ABI (number 0x40000002); " + UNSEEN, 1),
+        ("call_number", "a system call that is not known to us (amd64, number 500)", 1),
+        ("call_number", "a system call that is not known to us (amd64, number 10001)", 1),
+        ("abi", "a system call of the x32 ABI (number 0x40000002); " + UNSEEN, 3),
+        ("call_number", "a system call that is not known to us (amd64, number 500)", 3),
+        ("call_number", "a system call that is not known to us (amd64, number 10001)", 3)]
+    names = [event["evt"]["name"] for event in result.events]
+    assert names.index("exit") > max(place for place, name in enumerate(names) if name == "blind_spot")
+
+
+def test_of_a_new_program_it_is_told_anew(program: str) -> None:
+    result = traced_alike(program, ["number", "again", "number"])
+    reason = "a system call that is not known to us (amd64, number 500)"
+    assert spots(result.events) == [("call_number", reason, 1), ("call_number", reason, 3)] * 2
+
+
+def test_however_many_numbers_a_program_tries_the_reasons_are_few(compile_c: Compiler, tmp_path: Path) -> None:
+    source = "import ctypes; c = ctypes.CDLL(None).syscall; [c(1000 + n) for n in range(2003)]"
+    result = run_traced(["python3", "-S", "-c", source])
+    assert (result.status, result.stderr) == (0, b"")
+    told = [(reason, count) for kind, reason, count in spots(result.events) if kind == "call_number"]
+    assert told[:16] == [("a system call that is not known to us (amd64, number %d)" % (1000 + number), 1)
+                         for number in range(16)]
+    assert told[16:] == [("more of this kind, for other reasons", 1), ("more of this kind, for other reasons", 1987)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_a_ring_is_an_event_and_one_that_is_there_a_blind_spot(program: str, options: List[str]) -> None:
+    result = traced_alike(program, ["bad-uring", "uring"], options)
+    rings = [(min(retval(event), 0), event["evt"]["variables"]["entries"], event["evt"]["variables"]["flags"])
+             for event in named(result.events, "io_uring_setup")]
+    assert rings == [(EINVAL, 0, "0")] * 3 + [(0, 4, "0")] * 3
+    reason = "set up an io_uring: what it opens, sends and connects to through that is not seen"
+    assert spots(result.events) == [("io_uring", reason, 1), ("io_uring", reason, 3)]
+
+
+def test_rings_are_told_of_by_default_and_pass_in_silence_where_they_are_allowed(program: str, tmp_path: Path) -> None:
+    native = run([program, "uring"])
+    for options, kinds in ([], ["io_uring"] * 2), (["--io-uring", "alert"], ["io_uring"] * 2), (["--io-uring", "allow"], []):
+        folder = tmp_path / (options or ["default"])[-1]
+        folder.mkdir()
+        result, told = without_events(program, ["uring"], folder, *options)
+        assert result == native
+        assert [kind for kind, _, _ in spots(told)] == kinds
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_a_refused_ring_fails_as_where_the_host_forbids_it(program: str, options: List[str]) -> None:
+    result = run_traced([program, "uring", "enter"], ["--io-uring", "deny"] + options)
+    assert (result.status, result.stderr) == (0, b"")
+    assert result.stdout == b"uring -1\n" * 3 + b"enter -1\n" * 3
+    assert [retval(event) for event in named(result.events, "io_uring_setup")] == [EPERM] * 3
+    setup, enter = ["tried to use io_uring (%s); refused, as asked for (--io-uring deny)" % name
+                    for name in ("io_uring_setup", "io_uring_enter")]
+    assert spots(result.events) == [("io_uring", setup, 1), ("io_uring", enter, 1),
+                                    ("io_uring", setup, 3), ("io_uring", enter, 3)]
+
+
+def test_a_rule_may_be_about_rings(program: str, tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "policy", [
+        rule("ring", 'io_uring_setup.entries == 4 && io_uring_setup.flags & IORING_SETUP_SQPOLL == 0 '
+                     '&& io_uring_setup.retval >= 0', silent=False)])
+    result = run(trace_command([program, "uring"], ["--policy", policy, "--io-uring", "allow"]))
+    assert result.stderr.count(b"ring") >= 3
+
+
+def test_a_filter_with_a_listener_of_its_own(program: str, tmp_path: Path) -> None:
+    native = run([program, "listener"])
+    result, told = without_events(program, ["listener"], tmp_path)
+    assert result == native
+    assert [(kind, count) for kind, _, count in spots(told)] == [("seccomp_listener", 1)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_an_argument_in_memory_that_only_the_process_can_read(program: str, options: List[str]) -> None:
+    native = run([program, "memory"])
+    if native.stdout != b"memory 0\n" * 3:
+        pytest.skip("the kernel maps no such memory")
+    result = traced_alike(program, ["memory"], options)
+    reason = "an argument of prctl could not be read (EFAULT)"
+    assert spots(result.events) == [("memory", reason, 1), ("memory", reason, 3)]
+
+
+def test_an_argument_that_the_kernel_cannot_read_either_hides_nothing(compile_c: Compiler, tmp_path: Path) -> None:
+    result = run_traced([compile_c("calls.c"), "unlink"], cwd=str(tmp_path))
+    assert -14 in [retval(event) for event in named(result.events, "unlink")]
+    assert spots(result.events) == []
+
+
+@pytest.mark.root
+def test_a_program_that_its_unprivileged_tracer_may_not_look_into(program: str, public_dir: Path) -> None:
+    python = interpreter()
+    if python is None:
+        pytest.skip("needs an interpreter that everybody may run")
+    copy_for_all(public_dir)
+    output = public_dir / "out"
+    output.write_text("")
+    output.chmod(0o666)
+    target = public_dir / "blind"
+    target.write_bytes(Path(program).read_bytes())
+    target.chmod(0o755)
+    result = run_as_nobody(python, public_dir, [str(target), "undumpable"],
+                           ["--events", "--format", "json", "--output", str(output)])
+    assert result.status == 0
+    told = [spot for spot in spots(read_events(str(output))) if spot[0] == "memory"]
+    assert [(kind, count > 1) for kind, _, count in told] == [("memory", False), ("memory", True)]
+    assert told[0][1] == "its memory cannot be read (EPERM): names in its calls are not seen"
+
+
+def test_children_that_were_to_have_no_tracer_are_counted(program: str) -> None:
+    result = traced_alike(program, ["untraced"])
+    reason = "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away"
+    assert spots(result.events) == [("clone_untraced", reason, 1), ("clone_untraced", reason, 3)]
+
+
+def test_people_are_told_how_often(program: str, tmp_path: Path) -> None:
+    output = tmp_path / "told"
+    assert run(trace_command([program, "number"], ["--output", str(output)])).status == 0
+    lines = output.read_text().splitlines()
+    assert [line.partition("is not fully seen: ")[2].partition("  ")[0] for line in lines] == [
+        "a system call that is not known to us (amd64, number 500)",
+        "a system call that is not known to us (amd64, number 500) (3 times)"]
+
+
+def test_the_default_of_the_option_is_checked(program: str) -> None:
+    result = run(trace_command([program], ["--io-uring", "maybe"]))
+    assert result.status == 2 and b"allow" in result.stderr and b"Traceback" not in result.stderr
