@@ -23,7 +23,13 @@ FOLDER = os.environ.get("TESTED_FOLDER") or str(REPOSITORY)
 In the latter case pytest has to be started in that folder, since Python looks into its working directory first.
 """
 
-DEADLINE = 90.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+"""How many times longer everything may take on an emulated machine."""
+
+PREBUILT = os.environ.get("TEST_PROGRAMS", "")
+"""A directory with the compiled programs of tests/programs, for a machine that has no compiler."""
+
+DEADLINE = 90.0 * PATIENCE
 """Seconds after which a run counts as hung."""
 
 Event = Dict[str, Any]
@@ -159,7 +165,7 @@ def execs_of(events: Sequence[Event], path: object) -> List[Event]:
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     """Polls until the condition holds; AssertionError naming `what` when it does not in time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "waited {:g} s in vain: {}".format(seconds, what)
         time.sleep(0.005)
@@ -247,7 +253,7 @@ class Session:
 
     def line(self, seconds: float = 30.0) -> str:
         """The next line of standard output without its end; AssertionError when none comes."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while b"\n" not in self._pending:
             more = self._read(deadline)
             assert more, "no further line; so far {!r}, errors {!r}".format(self._pending, self.errors())

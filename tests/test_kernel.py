@@ -11,7 +11,7 @@ from typing import Iterator, List
 import pytest
 
 import bpf
-from ebpfless_arch.abi import AMD64, I386
+from ebpfless_arch.abi import AMD64, I386, MACHINES
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import features, procfs, ptrace, seccomp
 from ebpfless_arch.kernel.memory import PAGE, Memory
@@ -21,6 +21,7 @@ from ebpfless_arch.tracer.syscalls import CLONE_UNTRACED
 
 WAYS = ["process_vm_readv", "mem", "peek"]
 X32 = 0x40000000
+OURS = MACHINES[os.uname().machine]
 
 
 class Sleeper:
@@ -134,13 +135,14 @@ def test_writing() -> None:
 # --- filters ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("machine", sorted(MACHINES))
 @pytest.mark.parametrize("events", [["open"], sorted(syscalls.EVENTS)], ids=["open", "all"])
-def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str]) -> None:
-    chosen = syscalls.rows(Interest(frozenset(events)))
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), chosen))
+def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str], machine: str) -> None:
+    abis, chosen = MACHINES[machine], syscalls.rows(Interest(frozenset(events)))
+    program = seccomp.compile_filter(syscalls.blocks(abis, chosen))
     samples = [[0] * 6, [CLONE_UNTRACED | 17, 26, 26, 0, 0, 0], [3, 1, 26, 0, 0, 0], [5, 1, 0x200, 0, 0, 0],
                [14, 1, 4, 0, 0, 0], [0, 0, 1 << 40, 0, 0, 0], [~0] * 6, [1 << 32 | 3, 1 << 32, ~0x204, 0, 0, 0]]
-    for index, abi in enumerate((AMD64, I386)):
+    for index, abi in enumerate(abis):
         wanted = syscalls.by_number(abi, chosen)
         for number in range(600):
             for arguments in samples:
@@ -207,7 +209,7 @@ def test_foreign_abis_stop_and_are_never_refused() -> None:
 
 
 def test_the_kernel_accepts_the_filter() -> None:
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(syscalls.EVENTS))))
+    program = seccomp.compile_filter(syscalls.blocks(OURS, syscalls.rows(Interest(syscalls.EVENTS))))
     child = os.fork()
     if child == 0:
         try:
@@ -225,7 +227,7 @@ def test_the_kernel_accepts_the_filter() -> None:
 
 def test_the_probe_finds_what_this_kernel_has_and_leaves_nothing() -> None:
     before = os.listdir("/proc/self/fd")
-    found = features.probe(AMD64)
+    found = features.probe(OURS[0])
     assert found.ptrace and found.filters and found.vm_read and not found.problem
     assert found.filters_need_no_new_privs == (os.geteuid() != 0)
     assert not found.entry_after_seccomp or not found.syscall_info

@@ -1,7 +1,6 @@
 """Words written into files that steer the kernel: lists of cgroups, switches of SELinux, parameters below /proc/sys."""
 
 import json
-import platform
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence
 
@@ -9,6 +8,7 @@ import pytest
 
 from blackbox import (Compiler, Event, Result, event_options, is_detection, named, read_events, retval, rule, run,
                       run_traced, trace_command, write_policy)
+from call_runs import WIDTHS
 from cgroups import new_cgroup, remove_cgroup
 
 pytestmark = pytest.mark.root
@@ -16,8 +16,6 @@ pytestmark = pytest.mark.root
 PUBLISHED = Path(__file__).resolve().parent.parent.parent / "shared/reference/datadog/default.policy.json"
 SHELLS = [["sh", "-c"], ["bash", "-c"]]
 EINVAL, EACCES = -22, -13
-WIDTHS = [pytest.param([], id="64-bit"), pytest.param(["-m32", "-static"], id="32-bit", marks=pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the ABIs of amd64"))]
 # A directory in the place of SELinux's file system, in a mount namespace of its own.
 SELINUX = ["unshare", "--mount", "sh", "-c", """
 mount -t tmpfs none /sys/fs && mkdir -p /sys/fs/selinux/booleans && cd /sys/fs/selinux

@@ -8,7 +8,7 @@ from typing import List
 import pytest
 
 from blackbox import Compiler, Event, environment, execs_of, file_path, named, opens_of, retval, run, run_traced
-from ebpfless_arch.abi import AMD64
+from ebpfless_arch.abi import MACHINES
 
 ENOENT = -2
 
@@ -58,7 +58,7 @@ def test_what_stands_in_the_place_of_a_mode_is_none_without_a_creation(tmp_path:
     path = tmp_path / "file"
     path.write_text("")
     code = "import ctypes; ctypes.CDLL(None).syscall(%d, -100, os.fsencode(sys.argv[1]), 0, 321250128)"
-    (event,) = opens_of(run_python(code % AMD64.syscalls["openat"], path), path)
+    (event,) = opens_of(run_python(code % MACHINES[os.uname().machine][0].syscalls["openat"], path), path)
     assert not event["syscall"]["open"].get("mode")
 
 

@@ -4,13 +4,13 @@ tests/programs/network.c does the calls and prints their results, in a network n
 """
 
 import os
-import platform
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
+from call_runs import WIDTHS
 from cgroups import new_cgroup, remove_cgroup
 from blackbox import (PROGRAMS, Compiler, Event, Result, event_options, is_detection, named, read_events, retval, rule,
                       run, trace_command, write_policy)
@@ -20,8 +20,6 @@ pytestmark = pytest.mark.root
 PUBLISHED = Path(__file__).resolve().parent.parent.parent / "shared/reference/datadog/default.policy.json"
 ALONE = ["unshare", "--net", "--mount", "sh", "-c"]
 LOOPBACK = 'ip link set lo up && ip addr add 169.254.169.254/32 dev lo && exec "$@"'
-WIDTHS = [pytest.param([], id="64-bit"), pytest.param(["-m32", "-static"], id="32-bit", marks=pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the ABIs of amd64"))]
 EACCES, ECONNREFUSED, ENOENT, EOPNOTSUPP, EBADF, EAFNOSUPPORT = -13, -111, -2, -95, -9, -97
 TXT, UDP, TCP = "TXT", "IP_PROTO_UDP", "IP_PROTO_TCP"
 Pairs = List[Tuple[str, int]]

@@ -2,7 +2,9 @@
 
 from typing import List, Tuple
 
+# As on amd64 (include/uapi/asm-generic/fcntl.h), whatever the machine.
 O_ACCMODE = 3
+O_NOFOLLOW, O_TMPFILE = 0o400000, 0o20200000
 _ACCESS = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
 
 # include/uapi/asm-generic/fcntl.h; O_SYNC, O_TMPFILE hold other flags and come before them.

@@ -1,6 +1,5 @@
 """The model of processes: records of the tracer in, events with their process out."""
 
-import os
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
@@ -8,6 +7,7 @@ from ebpfless_arch.events import records
 from ebpfless_arch.events.calls import PrctlEvent
 from ebpfless_arch.events.containers import Containers
 from ebpfless_arch.events.files import make_file
+from ebpfless_arch.events.flags import O_TMPFILE
 from ebpfless_arch.events.making import CallMaker
 from ebpfless_arch.events.model import (BlindSpotEvent, Credentials, Event, ExecEvent, ExitEvent, ForkEvent, OpenEvent,
                                         Process, SnapshotEvent)
@@ -181,7 +181,7 @@ class Processes:
         _, time, pid, tid, retval, path, argument, flags, mode, status, error, raced = record
         file = make_file(self._users, path, status)
         file.error = error
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
+        if flags & O_TMPFILE == O_TMPFILE:
             file.deleted = False  # it never had a name to lose
         return OpenEvent(time, self._get(pid), tid, retval, file, flags, mode, decoded(argument), raced)
 

@@ -1,10 +1,16 @@
-"""The C library of this process, and errors raised as OSError with advice."""
+"""The C library of this process, what its calls take, and errors raised as OSError with advice."""
 
 import ctypes
 import os
 from typing import Any, Dict, Optional
 
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Piece(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 def function(name: str, *argument_types: Any) -> Any:

@@ -13,7 +13,7 @@ import struct
 from typing import Callable, List, Optional
 
 from ebpfless_arch.kernel import ptrace
-from ebpfless_arch.kernel.libc import failure, function
+from ebpfless_arch.kernel.libc import Piece, failure, function
 
 PAGE = 4096
 _CHUNK = 512
@@ -21,12 +21,6 @@ _MOST = 64 * PAGE
 
 _WAY_IS_CLOSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 _UNREADABLE = (errno.EFAULT, errno.EIO, errno.EINVAL, errno.ENOMEM, errno.EOVERFLOW)
-
-
-class _Piece(ctypes.Structure):
-    """struct iovec."""
-
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 _ARGUMENTS = (ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
@@ -38,13 +32,17 @@ Way = Callable[[int, int, int], bytes]
 
 class Memory:
     """Reads the memory of stopped tracees. A way that this host lacks is left for good, one that is forbidden is
-    passed over: it may be forbidden for one tracee only. `problem` is the errno of the last read that gave nothing."""
+    passed over: it may be forbidden for one tracee only. `problem` is the errno of the last read that gave nothing.
 
-    def __init__(self, ways: Optional[List[str]] = None) -> None:
+    address_bits: how many bits of a pointer count (Abi.address_bits); /proc/PID/mem takes no others.
+    """
+
+    def __init__(self, ways: Optional[List[str]] = None, address_bits: int = 64) -> None:
+        self._address_mask = (1 << address_bits) - 1
         self._buffer = ctypes.create_string_buffer(_MOST)
-        self._local = _Piece(ctypes.addressof(self._buffer), 0)
+        self._local = Piece(ctypes.addressof(self._buffer), 0)
         self._local_address = ctypes.addressof(self._local)
-        self._remote = (_Piece * (_MOST // PAGE + 1))()
+        self._remote = (Piece * (_MOST // PAGE + 1))()
         self._remote_address = ctypes.addressof(self._remote)
         known = {"process_vm_readv": self._by_call, "mem": self._by_file, "peek": self._by_word}
         self._ways: List[Way] = [known[name] for name in ways or known]
@@ -106,12 +104,16 @@ class Memory:
 
     def write(self, tid: int, address: int, data: bytes) -> None:
         """Write into the tracee (process_vm_writev); raises OSError."""
-        local = _Piece(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, len(data))
-        remote = _Piece(address, len(data))
+        local = Piece(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, len(data))
+        remote = Piece(address, len(data))
         if _process_vm_writev is None:
             raise OSError(errno.ENOSYS, "process_vm_writev is not in this C library")
         if _process_vm_writev(tid, ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0) != len(data):
             raise failure("process_vm_writev to %d" % tid, {})
+
+    def untagged(self, address: int) -> int:
+        """A pointer without its tag."""
+        return address & self._address_mask
 
     def _by_call(self, tid: int, address: int, size: int) -> bytes:
         if _process_vm_readv is None:
@@ -138,7 +140,7 @@ class Memory:
     def _by_file(self, tid: int, address: int, size: int) -> bytes:
         memory = os.open("/proc/%d/mem" % tid, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.pread(memory, size, address)
+            return os.pread(memory, size, self.untagged(address))
         except OverflowError:
             raise OSError(errno.EFAULT, "no address of memory")
         finally:
@@ -147,6 +149,7 @@ class Memory:
     def _by_word(self, tid: int, address: int, size: int) -> bytes:
         found = b""
         word = struct.calcsize("l")
+        address = self.untagged(address)
         at = address - address % word
         try:
             while at < address + size:

@@ -3,9 +3,9 @@
 import ctypes
 import errno
 import struct
-from typing import NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
-from ebpfless_arch.kernel.libc import failure, function
+from ebpfless_arch.kernel.libc import Piece, failure, function
 
 # Requests (include/uapi/linux/ptrace.h).
 PEEKDATA = 2
@@ -20,6 +20,8 @@ GETSIGINFO = 0x4202
 SEIZE = 0x4206
 INTERRUPT = 0x4207
 LISTEN = 0x4208
+GETREGSET = 0x4204
+SETREGSET = 0x4205
 GET_SYSCALL_INFO = 0x420E
 
 O_TRACESYSGOOD = 0x01
@@ -138,7 +140,7 @@ class Registers:
     """The general registers of a stopped thread, as native words: read, change, write."""
 
     def __init__(self, count: int) -> None:
-        self.words = (ctypes.c_ulong * count)()
+        self.words: Any = (ctypes.c_ulong * count)()
         self._address = ctypes.addressof(self.words)
 
     def read(self, tid: int) -> None:
@@ -148,6 +150,50 @@ class Registers:
     def write(self, tid: int) -> None:
         """Set the thread's registers to `words`."""
         _request("SETREGS", SETREGS, tid, 0, self._address)
+
+    def is_narrow(self) -> bool:
+        """Whether what was read last are the registers of a 32-bit program in their own layout."""
+        return False
+
+
+class RegisterSet(Registers):
+    """The same where there is no PTRACE_GETREGS: `words` are of 32 bits for a 32-bit program."""
+
+    def __init__(self, count: int, number: int) -> None:
+        super().__init__(count)
+        self._wide = self.words
+        self._size = ctypes.sizeof(self._wide)
+        self._narrow = (ctypes.c_uint32 * (2 * count)).from_buffer(self._wide)
+        self._set = number
+        self._piece = Piece(self._address, self._size)
+        self._piece_address = ctypes.addressof(self._piece)
+
+    def read(self, tid: int) -> None:
+        """Fill `words` (PTRACE_GETREGSET); the kernel says how much it has."""
+        self._piece.length = self._size
+        _request("GETREGSET", GETREGSET, tid, self._set, self._piece_address)
+        self.words = self._narrow if self.is_narrow() else self._wide
+
+    def write(self, tid: int) -> None:
+        """Set the thread's registers to `words`, as many as were read."""
+        _request("SETREGSET", SETREGSET, tid, self._set, self._piece_address)
+
+    def is_narrow(self) -> bool:
+        """Whether what was read last are the registers of a 32-bit program in their own layout."""
+        return bool(self._piece.length < self._size)
+
+
+def registers(count: int, general_set: int) -> Registers:
+    """The means of reading `count` registers, of a register set or, if that is 0, by PTRACE_GETREGS."""
+    return RegisterSet(count, general_set) if general_set else Registers(count)
+
+
+def set_call_number(tid: int, number_set: int, number: int) -> None:
+    """Change the number of the call that a thread is about to do, where only a register set of its own does that
+    (NT_ARM_SYSTEM_CALL, Linux 3.19); raises OSError."""
+    value = ctypes.c_int(number)
+    piece = Piece(ctypes.addressof(value), ctypes.sizeof(value))
+    _request("SETREGSET", SETREGSET, tid, number_set, ctypes.addressof(piece))
 
 
 class InfoReader:

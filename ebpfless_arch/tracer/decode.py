@@ -8,6 +8,7 @@ import struct
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
+from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import elf, procfs
 from ebpfless_arch.tracer import mounts, paths, syscalls
 from ebpfless_arch.tracer.readers import READERS
@@ -100,8 +101,22 @@ def restore_clone(stop: Stop, pending: Pending) -> None:
 # --- what an event needs besides its arguments ------------------------------------
 
 def _prepare_open(stop: Stop, pending: Pending) -> None:
+    abi, values = pending.call.abi, pending.values
+    if abi is not None and abi.open_flags:
+        if syscalls.HOW in values:
+            values[syscalls.HOW] = (common_flags(values[syscalls.HOW][0], abi), values[syscalls.HOW][1])
+        elif syscalls.FLAGS in values:
+            values[syscalls.FLAGS] = common_flags(values[syscalls.FLAGS], abi)
     if pending.row.call in ("creat", "truncate", "truncate64"):
         pending.values[syscalls.FLAGS] = _CREAT_FLAGS
+
+
+def common_flags(flags: int, abi: Abi) -> int:
+    """Flags of open(2) as amd64 has them."""
+    others = flags
+    for native, _ in abi.open_flags:
+        others &= ~native
+    return others | sum(common for native, common in abi.open_flags if flags & native)
 
 
 def _prepare_exec(stop: Stop, pending: Pending) -> None:
@@ -147,7 +162,8 @@ def _prepare_mount(stop: Stop, pending: Pending) -> None:
 
 
 def _prepare_protection(stop: Stop, pending: Pending) -> None:
-    pending.values["present"] = procfs.protection_at(stop.tid, pending.values[syscalls.ADDRESS])
+    address = stop.machine.memory.untagged(pending.values[syscalls.ADDRESS])
+    pending.values["present"] = procfs.protection_at(stop.tid, address)
 
 
 def _prepare_module(stop: Stop, pending: Pending) -> None:

@@ -203,7 +203,7 @@ class Watch:
         told: Told = []
         for index, payload in enumerate(payloads):
             if isinstance(target, Control):
-                told += self._written(stop, target, number, payload, _offset(row, call))
+                told += self._written(stop, target, number, payload, offset_of(row, call))
             else:
                 told += [(index, event, values) for event, values in self._addressed(stop, number, target, payload)]
         return Carried(row, call, told, link, target) if told else None
@@ -273,13 +273,16 @@ def _descriptor(call: Call) -> int:
     return number - (1 << 32) if number >> 31 else number
 
 
-def _offset(row: Row, call: Call) -> Optional[int]:
+def offset_of(row: Row, call: Call) -> Optional[int]:
     """Where a write goes that says it itself; a 32-bit program does in two words. -1 means the position after all."""
     if not row.call.startswith("pwrite"):
         return None
-    offset = call.arguments[3]
-    if call.abi is not None and call.abi.pointer_size == 4:
-        offset |= call.arguments[4] << 32
+    abi, first = call.abi, 3
+    if abi is not None and abi.even_pairs and row.call == "pwrite64":
+        first = 4
+    offset = call.arguments[first]
+    if abi is not None and abi.pointer_size == 4:
+        offset |= call.arguments[first + 1] << 32
     return None if offset == _NO_OFFSET else offset
 
 

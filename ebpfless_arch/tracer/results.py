@@ -6,6 +6,7 @@ import stat
 from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
+from ebpfless_arch.events.flags import O_NOFOLLOW
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, sockets
 from ebpfless_arch.tracer import decode, mounts, paths, programs, readers, syscalls
@@ -59,7 +60,7 @@ def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
     flags, mode = how if how is not None else (values[syscalls.FLAGS], values.get(syscalls.MODE, 0))
     if not flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
         mode = 0
-    follow = not (flags & os.O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
+    follow = not (flags & O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
     path, status, error = _opened(stop, pending, retval, follow)
     return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values.get(syscalls.PATH) or b"",
             flags, mode, status, error, False)

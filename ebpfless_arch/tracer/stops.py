@@ -34,8 +34,8 @@ class Machine:
         self.abis = abis
         self.attributes = attributes
         self.features = features
-        self.memory = Memory(None if features.vm_read else ["mem", "peek"])
-        self.registers = ptrace.Registers(abis[0].register_count)
+        self.memory = Memory(None if features.vm_read else ["mem", "peek"], abis[0].address_bits)
+        self.registers = ptrace.registers(abis[0].register_count, abis[0].general_set)
         self.information = ptrace.InfoReader()
         self.listening_ports: Dict[int, int] = {}
         self.mounts: Dict[Tuple[int, int], Any] = {}
@@ -117,7 +117,7 @@ class Stop:
         if machine.features.syscall_info:
             found = machine.information.read(self.tid)
             if found.kind == ptrace.INFO_EXIT:
-                return False, _NO_CALL, found.result
+                return False, _NO_CALL, self._as_unsigned(found.arch, found.result)
             if found.kind == ptrace.INFO_ENTRY:
                 return True, self._known(found.arch, found.number, found.arguments), 0
         machine.registers.read(self.tid)
@@ -137,7 +137,10 @@ class Stop:
         -1 is skipped, and what stands in the result's register is the result)."""
         registers = self.machine.registers
         registers.read(self.tid)
-        registers.words[abi.number_slot] = -1
+        if abi.number_set:
+            ptrace.set_call_number(self.tid, abi.number_set, -1)
+        else:
+            registers.words[abi.number_slot] = -1
         registers.words[abi.result_slot] = -error
         registers.write(self.tid)
 
@@ -177,11 +180,17 @@ class Stop:
         number = words[abi.number_slot] & 0xFFFFFFFF
         return self._known(abi.audit_arch, number, tuple(words[slot] & mask for slot in abi.argument_slots))
 
+    def _as_unsigned(self, arch: int, result: int) -> int:
+        """The result of a 32-bit call, which some machines sign-extend, as its program sees it: an address or an error."""
+        abi = self.machine.by_arch.get(arch)
+        return result & 0xFFFFFFFF if abi is not None and abi.pointer_size == 4 and result < -_ERRNO_AT_MOST else result
+
     def _entered_by(self) -> int:
-        """Index of the ABI by which a syscall stop's call came: the code segment, or the instruction that did it."""
+        """Index of the ABI by which a syscall stop's call came: the size of the register set tells, or on x86 the code
+        segment, or the instruction that did it."""
         abis = self.machine.abis
-        if len(abis) == 1:
-            return 0
+        if abis[0].code_segment_slot < 0:
+            return int(self.machine.registers.is_narrow())
         words = self.machine.registers.words
         if words[abis[0].code_segment_slot] == _I386_CODE_SEGMENT:
             return 1

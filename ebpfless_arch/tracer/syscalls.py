@@ -251,8 +251,9 @@ _BARRED_ROWS = tuple(Row(call, BARRED, ()) for call in ("io_uring_setup", "io_ur
 
 def _carriers(call: str, number: int, kinds: Tuple[str, ...], serves: Tuple[str, ...],
               *conditions: Condition) -> Tuple[Row, ...]:
-    """A call that carries payload and, if `number` is given, its twin in i386's socketcall."""
-    rows_ = (Row(call, CARRIER, kinds, only=conditions, serves=serves),) if call else ()
+    """A call that carries payload and, if `number` is given, its twin in i386's socketcall. (send and recv are calls of
+    32-bit ARM.)"""
+    rows_ = (Row(call, CARRIER, kinds, only=conditions, serves=serves),)
     return rows_ + ((_socketcall(number, CARRIER, kinds, conditions, serves),) if number else ())
 
 
@@ -270,7 +271,8 @@ _RECEIVE, _OPEN = (FD, GOT, LENGTH, FLAGS), (OTHER, OPENED)
 
 _CARRIER_ROWS = (
     _carriers("connect", 3, _ADDRESSED, _DNS + _IMDS)
-    + _carriers("write", 9, _SEND, _DNS, _DNS_SIZE) + _carriers("write", 9, _SEND, _IMDS, _HTTP_SIZE)
+    + _carriers("write", 0, _SEND, _DNS, _DNS_SIZE) + _carriers("write", 0, _SEND, _IMDS, _HTTP_SIZE)
+    + _carriers("send", 9, _SEND, _DNS, _DNS_SIZE) + _carriers("send", 9, _SEND, _IMDS, _HTTP_SIZE)
     + _carriers("write", 0, _SEND, _CONTROL, _CONTROL_SIZE)
     + _carriers("pwrite64", 0, _SEND, _CONTROL, _CONTROL_SIZE)
     + _carriers("writev", 0, (FD, SENT_VECTOR), _DNS + _IMDS + _CONTROL, _SOME_VECTORS)
@@ -283,7 +285,7 @@ _CARRIER_ROWS = (
     + _carriers("read", 0, (FD, GOT), _ANSWERS, _ANSWER_SIZE)
     + _carriers("readv", 0, (FD, GOT_VECTOR), _ANSWERS, _SOME_VECTORS)
     + _carriers("recvfrom", 12, _RECEIVE, _ANSWERS, Condition(2, least=12))
-    + _carriers("", 10, _RECEIVE, _ANSWERS, Condition(2, least=12))
+    + _carriers("recv", 10, _RECEIVE, _ANSWERS, Condition(2, least=12))
     + _carriers("recvmsg", 17, (FD, GOT_MESSAGE, FLAGS), _ANSWERS)
     + _carriers("recvmmsg", 19, (FD, GOT_MESSAGES, LENGTH, FLAGS), _ANSWERS)
     + _carriers("open", 0, _OPEN, _CONTROL, Condition(1, bits=_WRITES))

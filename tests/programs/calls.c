@@ -206,7 +206,12 @@ static void do_memory(void) {
     unsigned long harmless[6] = {0, 4096, PROT_READ, MAP_PRIVATE, fd, 0};
     syscall(SYS_mmap2, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 1);
     syscall(SYS_mmap2, NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+#ifdef SYS_mmap
     syscall(SYS_mmap, packed), syscall(SYS_mmap, harmless);
+#else
+    syscall(SYS_mmap2, NULL, packed[1], packed[2], packed[3], fd, 1);
+    syscall(SYS_mmap2, NULL, harmless[1], harmless[2], harmless[3], fd, 0);
+#endif
 #else
     syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 4096);
     syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "legacy.h"
+
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif

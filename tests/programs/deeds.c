@@ -34,9 +34,16 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifdef __x86_64__
+#define STACK rsp
+#else
+#define STACK sp
+#endif
 
 static int failed_but_not_refused(long result)
 {
@@ -107,13 +114,14 @@ static int load_program(int helper)
 static int meddle(pid_t target, int write)
 {
     struct user_regs_struct registers;
+    struct iovec piece = { &registers, sizeof registers };
     long word;
     if (ptrace(PTRACE_ATTACH, target, NULL, NULL) || waitpid(target, NULL, 0) < 0)
         return 1;
-    ptrace(PTRACE_GETREGS, target, NULL, &registers);
-    word = ptrace(PTRACE_PEEKDATA, target, (void *)registers.rsp, NULL);
+    ptrace(PTRACE_GETREGSET, target, (void *)1 /* NT_PRSTATUS */, &piece);
+    word = ptrace(PTRACE_PEEKDATA, target, (void *)registers.STACK, NULL);
     if (write)
-        ptrace(PTRACE_POKEDATA, target, (void *)registers.rsp, (void *)word);
+        ptrace(PTRACE_POKEDATA, target, (void *)registers.STACK, (void *)word);
     return ptrace(PTRACE_DETACH, target, NULL, NULL) != 0;
 }
 

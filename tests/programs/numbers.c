@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "legacy.h"
+
 enum { X32 = 0x40000000 };
 
 static void report(const char *what, long result)

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "legacy.h"
+
 static void report(const char *what, int fd)
 {
     printf("%s %d\n", what, fd < 0 ? -errno : 0);
