@@ -54,6 +54,11 @@ def find(stop: Stop, directory: int, argument: Optional[bytes], follow: bool) ->
     return _look(stop.tid, directory, argument, follow, stop.machine.attributes)
 
 
+def base(tid: int, values: Dict[str, Any]) -> bytes:
+    """The directory that a call's relative path begins at, as /proc shows it to us; raises OSError."""
+    return _base(tid, values.get(syscalls.DIRFD, AT_FDCWD))
+
+
 def beside(stop: Stop, target: bytes, link: bytes) -> Found:
     """What a symlink at the resolved path `link` says with the text `target`."""
     if not target.startswith(b"/"):

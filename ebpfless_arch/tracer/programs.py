@@ -37,24 +37,26 @@ class Program(NamedTuple):
     interpreter: paths.FileStatus
 
 
-def exec_record(pid: int, tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool) -> Record:
-    """The EXEC of a program that has just begun; `argument` is the path as it was given, `wanted` what that means."""
+def exec_record(pid: int, tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool,
+                raced: bool = False) -> Record:
+    """The EXEC of a program that has just begun; `argument` is the path as it was given, `wanted` what that means (what
+    another one means, that the kernel took, if the two are `raced`)."""
     told = procfs.stat(tid)
     return ((records.EXEC, now(), pid, tid, 0) + _started(tid, argument, wanted, argv, attributes)
-            + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid), False))
+            + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid), raced))
 
 
 def told_exec(pid: int, memory: Memory, attributes: bool) -> Record:
     """The EXEC of a program of whose start we saw nothing; raises OSError where it is gone."""
     argument = exec_name(pid, memory)
-    return exec_record(pid, pid, argument, _meant(pid, argument), _arguments(pid), attributes)
+    return exec_record(pid, pid, argument, meant(pid, argument), _arguments(pid), attributes)
 
 
 def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:
     """The SNAPSHOT of a process that runs already; raises OSError where it is gone."""
     told = procfs.stat(pid)
     argument = exec_name(pid, memory)
-    program = _started(pid, argument, _meant(pid, argument), _arguments(pid), attributes)
+    program = _started(pid, argument, meant(pid, argument), _arguments(pid), attributes)
     return ((records.SNAPSHOT, now(), pid, pid, told.ppid, born(told.start)) + program
             + (identity(pid), told.comm, told.tty, told.start, _cgroup(pid), _directory(pid), _descriptors(pid)))
 
@@ -117,7 +119,8 @@ def _auxiliary(data: bytes) -> Dict[int, int]:
     return {}
 
 
-def _meant(pid: int, argument: bytes) -> bytes:
+def meant(pid: int, argument: bytes) -> bytes:
+    """The resolved path that a name means to a process, b"" where that cannot be found out."""
     if not argument:
         return b""
     try:

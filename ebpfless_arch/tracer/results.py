@@ -9,7 +9,7 @@ from ebpfless_arch.events import records
 from ebpfless_arch.events.flags import O_NOFOLLOW
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, sockets
-from ebpfless_arch.tracer import decode, mounts, paths, programs, readers, syscalls
+from ebpfless_arch.tracer import confirm, decode, mounts, paths, programs, readers, syscalls
 from ebpfless_arch.tracer.decode import Pending, now
 from ebpfless_arch.tracer.stops import Stop
 
@@ -62,8 +62,15 @@ def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
         mode = 0
     follow = not (flags & O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
     path, status, error = _opened(stop, pending, retval, follow)
+    raced = retval >= 0 and _may_race(pending, flags) and confirm.is_raced(stop, pending, path, follow)
     return (records.OPEN, now(), stop.pid, stop.tid, retval, path, values.get(syscalls.PATH) or b"",
-            flags, mode, status, error, False)
+            flags, mode, status, error, raced)
+
+
+def _may_race(pending: Pending, flags: int) -> bool:
+    """Whether a name was read that means the file which is open now: what O_TMPFILE makes has none."""
+    return (syscalls.PATH in pending.values and flags & os.O_TMPFILE != os.O_TMPFILE
+            and pending.row.call not in _WITHOUT_DESCRIPTOR)
 
 
 def _opened(stop: Stop, pending: Pending, retval: int, follow: bool) -> paths.Found:
@@ -220,9 +227,13 @@ _AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
 def finish_exec(stop: Stop, pending: Pending) -> Record:
     """The record of a new program, at its EXEC stop: the kernel's own view of it."""
     values = pending.values
-    argv, argv_cut = values[syscalls.ARGV]
-    return programs.exec_record(stop.pid, stop.tid, values[syscalls.PATH] or b"", values[syscalls.OTHER][0],
-                                (argv, argv_cut), stop.machine.attributes)
+    argument, wanted = values[syscalls.PATH], values[syscalls.OTHER][0]
+    taken = programs.exec_name(stop.tid, stop.machine.memory)
+    raced = argument is not None and taken not in (b"", confirm.executed_as(values))
+    if taken and (raced or argument is None):
+        wanted = programs.meant(stop.tid, taken)
+    return programs.exec_record(stop.pid, stop.tid, argument or taken, wanted, values[syscalls.ARGV],
+                                stop.machine.attributes, raced)
 
 
 def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:

@@ -27,7 +27,8 @@ class Machine:
     """The means of reading stops on this machine, made once: buffers, memory, what the kernel offers.
 
     `attributes` says whether files are looked at (owner, times, inode) or named only. `listening_ports` has the
-    ports of listening sockets by inode, as far as they are known; `mounts` what tracer/mounts.py remembers.
+    ports of listening sockets by inode, as far as they are known; `mounts` what tracer/mounts.py remembers, `confirmed`
+    what tracer/confirm.py does.
     """
 
     def __init__(self, abis: Sequence[Abi], features: Features, attributes: bool = True) -> None:
@@ -39,6 +40,7 @@ class Machine:
         self.information = ptrace.InfoReader()
         self.listening_ports: Dict[int, int] = {}
         self.mounts: Dict[Tuple[int, int], Any] = {}
+        self.confirmed: Dict[Tuple[bytes, bytes, bytes], None] = {}
         self.by_arch = {abi.audit_arch: abi for abi in abis}
 
 
