@@ -15,6 +15,7 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, complain
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
+from ebpfless_arch.agent.outputs.written import NOTHING, Written, written_in
 from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import ANSWERS, Interest, PathNeed, either
@@ -86,6 +87,10 @@ class Agent(Receiver):
         """Let the model know what a record tells, without judging it."""
         if record[0] not in (records.LOST, records.FAULT):
             self.source.processes.learn(record)
+
+    def describe(self, tags: Tuple[str, ...]) -> None:
+        """From now on these are the tags of the source's events."""
+        self.source.context = self.source.context._replace(tags=tags)
 
     def _event(self, record: Record, number: int = 0) -> Event:
         event = self.source.processes.apply(record)
@@ -200,6 +205,11 @@ class Agent(Receiver):
                  % (self.held_back, ", ".join(named)))
 
     @property
+    def dropped(self) -> int:
+        """Lines that outputs did not take."""
+        return sum(output.dropped for output in self._outputs) + sum(self._broken.values())
+
+    @property
     def held_back(self) -> int:
         """Detections that the limits of their rules kept from the outputs."""
         return sum(rule.limiter.held_back for rule in self._rules.rules)
@@ -250,7 +260,9 @@ def own_source(processes: Processes, context: Context = NO_CONTEXT) -> Source:
 
 def make_agent(policies: Policies, config: Config, section: str, source: Source) -> Agent:
     """An agent with the outputs of a section of the configuration; raises UsageError."""
-    outputs = [_open_output(path, config[section + ".format"], policies.shown)
+    # Only records that travel have numbers by which lines that a killed probe has written are known again.
+    find = written_in if section == "probe" else lambda path: NOTHING
+    outputs = [_open_output(path, config[section + ".format"], policies.shown, find)
                for path in config[section + ".output"]]
     agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"])
     policies.loaded.variables.find_process = agent.find
@@ -284,15 +296,17 @@ def _complain_of(problems: List[Problem], idle_actions: List[Skipped]) -> None:
                      % (idle.file, idle.rule_id, idle.reason))
 
 
-def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]]) -> Output:
+def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]],
+                 find: Callable[[str], Written]) -> Output:
     if "://" in path:
         raise UsageError("--output %s: outputs by URL are not there yet; name a file, or - for stderr" % path)
     try:
+        written = find(path) if form == "json" else NOTHING
         file = LineFile(path)
     except OSError as error:
         raise UsageError("--output %s: %s" % (path, error.strerror))
     if form == "json":
-        return JsonLines(file, about_us(), variables)
+        return JsonLines(file, about_us(), variables, written)
     return Text(file, file.is_terminal() and not os.environ.get("NO_COLOR"))
 
 

@@ -8,13 +8,14 @@ a probe answers again. A probe in Datadog's dialect never answers: it is told ev
 import os
 import select
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.agent.client import Client, Handler
 from ebpfless_arch.agent.ending import end_process
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.outputs import complain
 from ebpfless_arch.agent.spool import Spool
+from ebpfless_arch.agent.surroundings import Surroundings
 from ebpfless_arch.events import records, wire
 from ebpfless_arch.events.interest import ANSWERS, Interest, counts
 from ebpfless_arch.events.msgpack import WireError, unpack
@@ -43,12 +44,14 @@ class _Question(NamedTuple):
 class Forwarder(Receiver, Handler):
     """`agent` judges here, `roll` knows whoever started us."""
 
-    def __init__(self, agent: Agent, spool: Spool, roll: Roll, users: Users) -> None:
+    def __init__(self, agent: Agent, spool: Spool, roll: Roll, users: Users, around: Surroundings) -> None:
         self._agent = agent
         self._spool = spool
         self._roll = roll
         self._seen: Optional[Interest] = None
         self._users = users
+        self._around = around
+        self._described: Tuple[str, ...] = ()
         self._client: Client
         self._judging = True
         self._forwarding = False
@@ -61,12 +64,11 @@ class Forwarder(Receiver, Handler):
         self._counted = 0.0
         self._untold = 0
         self._left = False
-        self.tags: List[str] = []
-        self.container = ""
 
     def start(self, client: Client) -> None:
-        """Begin to look for the probe."""
+        """Begin to look for the probe, and around."""
         self._client = client
+        self._around.ask(lambda: None)  # each turn looks whether there is more
         client.turn()
 
     def wait(self, seconds: float) -> Optional[Interest]:
@@ -144,6 +146,7 @@ class Forwarder(Receiver, Handler):
     def descriptors(self) -> Dict[int, int]:
         """Do what is due, and say what to wait for."""
         self._client.turn()
+        self._describe()
         self._pump()
         now = time.monotonic()
         for number in [number for number, question in self._questions.items() if question.end < now]:
@@ -155,6 +158,14 @@ class Forwarder(Receiver, Handler):
             self._counted = now
             self._send(wire.Counters(self._counters()))
         return self._client.descriptors()
+
+    def _describe(self) -> None:
+        """Say where we are, as far as that is news."""
+        tags = self._around.tags
+        if tags != self._described:
+            self._described = tags
+            self._agent.describe(tags)
+            self._send(wire.Context(tags))
 
     def patience(self) -> float:
         """Seconds until something is due."""
@@ -177,7 +188,7 @@ class Forwarder(Receiver, Handler):
         end = self._client.link
         assert end is not None
         for each in packed:
-            end.tell(unpack(each), self._users, self.container)
+            end.tell(unpack(each), self._users, self._around.container)
         self._let_go(self._spool.acknowledge(self._spool.last))
 
     def _let_go(self, packed: Any) -> None:
@@ -201,7 +212,7 @@ class Forwarder(Receiver, Handler):
         self._let_go(self._spool.drop_up_to(accepted.last))
         end = self._client.link
         assert end is not None
-        end.send(wire.Context(tuple(self.tags)))
+        end.send(wire.Context(self._described))
         end.send_processes([pack_record(record) for record in self._roll.records()])
         self._use(accepted.interest)
 

@@ -12,7 +12,7 @@ from ebpfless_arch.agent.forwarding import Forwarder
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.secrets import read_secret
 from ebpfless_arch.agent.spool import Spool
-from ebpfless_arch.events.containers import container_of
+from ebpfless_arch.agent.surroundings import Surroundings
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import decoded
 from ebpfless_arch.events.roll import Roll, outer_records
@@ -23,17 +23,16 @@ from ebpfless_arch.kernel import procfs
 _WATCH = "runtime_security_config.ebpfless."
 
 
-def link(agent: Agent, interest: Interest, config: Config, command: List[bytes],
+def link(agent: Agent, interest: Interest, config: Config, around: Surroundings, command: List[bytes],
          pids: List[int]) -> Tuple[Forwarder, Interest]:
     """A receiver for the keeper that looks for the probe, and what the tracer has to stop for: what our rules need and,
     if the probe answers within `trace.wait_probe`, its own. With `pids`, no command is started, but these are attached
     to. Raises UsageError."""
     secret = read_secret(config[_WATCH + "secret_file"])
     outer = outer_records(*map(parent_of, pids)) if pids else outer_records(os.getppid())
-    forwarder = Forwarder(agent, _spool(config), Roll(outer), Users())
-    hello = Hello(procfs.pid_namespace(), container_of(procfs.read(os.getpid(), "cgroup", 8192)), int(time.time() * 1e9),
+    forwarder = Forwarder(agent, _spool(config), Roll(outer), Users(), around)
+    hello = Hello(procfs.pid_namespace(), around.container, int(time.time() * 1e9),
                   None if pids else tuple(map(decoded, command)), "attached" if pids else "wrapped")
-    forwarder.container = hello.container
     forwarder.start(Client(endpoint_of(config[_WATCH + "socket"]), lambda: hello, secret, forwarder))
     wanted = forwarder.wait(config["trace.wait_probe"]) if config["trace.wait_probe"] else None
     seen = _joined(interest, wanted) if wanted is not None else interest

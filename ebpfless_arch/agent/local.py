@@ -74,7 +74,7 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(settings, os.getppid())
-    receiver, interest = _linked(agent, interest, settings, command, [])
+    receiver, interest = _receiver(agent, interest, settings, command, [])
     plan = _plan(command, interest, settings)
     outcome = keeper.launch(plan, receiver, settings["trace.wait_all"])
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
@@ -85,21 +85,24 @@ def _attach(keeper: Keeper, pids: List[int], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
 
     agent, interest = evaluation.prepare(settings)
-    receiver, interest = _linked(agent, interest, settings, [], pids)
+    receiver, interest = _receiver(agent, interest, settings, [], pids)
     plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"])
     outcome = keeper.attach(plan, receiver)
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return 0 if outcome.status >= 0 else _NOTHING_ATTACHED
 
 
-def _linked(agent: "Agent", interest: Interest, settings: "Config", command: List[bytes],
-            pids: List[int]) -> Tuple[Receiver, Interest]:
+def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: List[bytes],
+              pids: List[int]) -> Tuple[Receiver, Interest]:
     """The agent, or whoever forwards to a probe for it, and what the tracer has to stop for."""
-    if settings["runtime_security_config.ebpfless.socket"] == "none":
-        return agent, interest
-    from ebpfless_arch.agent import linking
+    from ebpfless_arch.agent import linking, surroundings
 
-    return linking.link(agent, interest, settings, command, pids)
+    around = surroundings.Surroundings(settings)
+    agent.describe(around.tags)
+    if settings["runtime_security_config.ebpfless.socket"] == "none":
+        around.ask(lambda: agent.describe(around.tags))
+        return agent, interest
+    return linking.link(agent, interest, settings, around, command, pids)
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:

@@ -37,6 +37,10 @@ class Host:
         """The errno with which a call shall fail, 0 to let it run."""
         raise NotImplementedError
 
+    def miss(self, records: int) -> None:
+        """So many records were lost before they could be sent."""
+        raise NotImplementedError
+
     def tell(self, text: str) -> None:
         """A line for whoever runs the probe."""
         raise NotImplementedError
@@ -103,16 +107,16 @@ class Peer:
             if now > self._heard + _SILENCE_SECONDS:
                 raise WireError("silent for %d s" % _SILENCE_SECONDS)
             if now > self._told + _HEARTBEAT_SECONDS:
-                self._acknowledge(now)
+                self._acknowledge(now, self._acknowledged)
 
     def acknowledge(self) -> None:
         """All records until now have been dealt with for good."""
         if self.is_ready and self._link.last != self._acknowledged:
-            self._acknowledge(time.monotonic())
+            self._acknowledge(time.monotonic(), self._link.last)
 
-    def _acknowledge(self, now: float) -> None:
-        self._told, self._acknowledged = now, self._link.last
-        self._link.send(wire.Acknowledged(self._acknowledged))
+    def _acknowledge(self, now: float, last: int) -> None:
+        self._told, self._acknowledged = now, last
+        self._link.send(wire.Acknowledged(last))
 
     def want(self, interest: Dict[str, Any]) -> None:
         """The rules are others now."""
@@ -160,7 +164,7 @@ class Peer:
             raise WireError("more than %d processes" % PROCESSES_AT_MOST)
 
     def _on_missing(self, missing: Missing) -> None:
-        self._known().missing += missing.records
+        self._host.miss(missing.records)
 
     def _on_processes(self, message: wire.Processes) -> None:
         for record in message.records:

@@ -11,21 +11,23 @@ import signal
 import socket
 import time
 import traceback
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from ebpfless_arch.agent import config, endpoints, evaluation
 from ebpfless_arch.agent.config import Config
 from ebpfless_arch.agent.doors import Door, open_doors
-from ebpfless_arch.agent.endpoints import Place, endpoint_of
+from ebpfless_arch.agent.endpoints import Place, endpoint_of, look_up
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import complain
 from ebpfless_arch.agent.peers import Host, Peer
 from ebpfless_arch.agent.reloading import Policies
+from ebpfless_arch.agent.report import Report
 from ebpfless_arch.agent.secrets import read_secret
 from ebpfless_arch.agent.sessions import Session, Sessions
 from ebpfless_arch.agent.settings import KINDS
 from ebpfless_arch.agent.stream import Stream
+from ebpfless_arch.agent.supervision import PidFile, Supervisor
 from ebpfless_arch.events import wire
 from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.processes import Processes
@@ -33,9 +35,16 @@ from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel import procfs
 
+if TYPE_CHECKING:
+    from ebpfless_arch.agent.metrics import Pages
+
 _WATCH = "runtime_security_config.ebpfless."
 _TURN_SECONDS = 1.0
 _HELD_UP_SECONDS = 0.05
+_HELD_AT_MOST_SECONDS = 5.0
+_STUCK_SECONDS = 10.0
+_COMPLAINTS_AT_MOST = 20
+_COMPLAINTS_SECONDS = 10
 _DRAIN_SECONDS = 3.0
 # Who has not said who it is can be replaced by somebody new.
 _STRANGERS_AT_MOST = 256
@@ -52,7 +61,7 @@ def run(config_file: str, flags: Mapping[str, Any]) -> int:
         complain(warning)
     policies = evaluation.load_rules(settings["runtime_security_config.policies.dir"])
     agent = evaluation.make_agent(policies, settings, "probe", own_source(Processes(Users())))
-    with Probe(settings, policies, agent) as probe:
+    with Probe(settings, policies, agent) as probe, PidFile(settings["probe.pid_file"] or ""):
         probe.serve()
     return 0
 
@@ -70,9 +79,12 @@ class Probe(Host):
         self._peers: Dict[int, Peer] = {}
         self._strangers: "Dict[int, Peer]" = {}
         self._sessions = Sessions()
+        self._complaints = Complaints()
         self._namespace = procfs.pid_namespace()
         self._looked = 0.0
-        self._held_up = False
+        self._held_since = 0.0
+        self._supervisor = Supervisor()
+        self._report = Report(agent, self._sessions)
         self._signals: List[int] = []
         self._stopping = False
         self._room = _raise_descriptor_limit() - _SPARE_DESCRIPTORS
@@ -84,6 +96,7 @@ class Probe(Host):
             self._selector.register(door, selectors.EVENT_READ, door)
         self._check_secrecy()
         self._wake = self._catch_signals()
+        self._pages = self._serve_pages(settings["probe.http"])
         complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
@@ -92,13 +105,31 @@ class Probe(Host):
     def __exit__(self, *problem: object) -> None:
         for door in self._doors:
             door.close()
+        if self._pages is not None:
+            self._pages.close()
         self._agent.close()
+        if self._sessions.missing:
+            complain("%d records were lost before tracers could send them" % self._sessions.missing)
 
     def _addresses(self) -> List[str]:
         found = self._settings["probe.listen"] or [self._settings[_WATCH + "socket"]]
         for text in found:
             _check_address(text)
         return list(found)
+
+    def _serve_pages(self, address: str) -> "Optional[Pages]":
+        if address == "none":
+            return None
+        endpoint = endpoint_of(address)
+        try:
+            if endpoint.path:
+                raise UsageError("--http %s: HOST:PORT is needed" % address)
+            from ebpfless_arch.agent.metrics import Pages
+
+            return Pages(look_up(endpoint)[0], lambda: self._report.page,
+                         lambda: time.monotonic() < self._looked + _STUCK_SECONDS)
+        except OSError as error:
+            raise UsageError("--http %s: %s" % (address, error.strerror or error))
 
     def _check_secrecy(self) -> None:
         """Whoever can connect can make us believe anything, so other hosts need the secret."""
@@ -126,9 +157,13 @@ class Probe(Host):
 
     def serve(self) -> None:
         """Until a signal says that it is enough."""
+        self._supervisor.tell("READY=1", "STATUS=listening on %s" % ", ".join(self._addresses()))
+        pause = min(_TURN_SECONDS, self._supervisor.pause or _TURN_SECONDS)
         while not self._stopping:
-            self._turn(_HELD_UP_SECONDS if self._held_up else _TURN_SECONDS)
+            self._turn(_HELD_UP_SECONDS if self._held_since else pause)
+            self._supervisor.live()
             self._on_signals()
+        self._supervisor.tell("STOPPING=1")
         self._drain()
 
     def _turn(self, seconds: float) -> bool:
@@ -144,21 +179,29 @@ class Probe(Host):
         self._settle()
         now = time.monotonic()
         if now > self._looked + _TURN_SECONDS:
-            self._looked = now
-            self._sessions.forget()
-            for peer in list(self._peers.values()):
-                self._attempt(peer, lambda: peer.watch(now))
-                self._write(peer)
+            self._look_after_all(now)
         return found
+
+    def _look_after_all(self, now: float) -> None:
+        self._looked = now
+        self._sessions.forget()
+        for peer in list(self._peers.values()):
+            self._attempt(peer, lambda: peer.watch(now))
+            self._write(peer)
+        if self._pages is not None:
+            self._report.make(len(self._strangers), self._complaints.left)
 
     def _serve(self, peer: Peer) -> bool:
         return self._attempt(peer, peer.read)
 
     def _settle(self) -> None:
         """What the outputs have taken can be acknowledged."""
-        self._held_up = self._agent.idle()
+        now = time.monotonic()
+        self._held_since = (self._held_since or now) if self._agent.idle() else 0.0
+        # A reader that hangs for good must not hold up the tracers as well: beyond that its lines are dropped.
+        is_safe = not self._held_since or now > self._held_since + _HELD_AT_MOST_SECONDS
         for peer in list(self._peers.values()):
-            if not self._held_up:
+            if is_safe:
                 peer.acknowledge()
             self._write(peer)
             if peer.is_done and peer.fileno() in self._peers:
@@ -201,13 +244,13 @@ class Probe(Host):
         if place.family == socket.AF_UNIX:
             guest = endpoints.peer_of(connection)
             if guest.uid not in self._guests:
-                self.tell("user %d (process %d) is left: it may not use %s, --peers says who may"
+                self._complaints.tell("user %d (process %d) is left: it may not use %s, --peers says who may"
                           % (guest.uid, guest.pid, place.address))
                 connection.close()
                 return
         if len(self._strangers) >= _STRANGERS_AT_MOST or len(self._peers) >= self._room:
             if not self._strangers:
-                self.tell("no room for %s: %d tracers are here" % (endpoints.name_of(place.family, address), len(self._peers)))
+                self._complaints.tell("no room for %s: %d tracers are here" % (endpoints.name_of(place.family, address), len(self._peers)))
                 connection.close()
                 return
             self._leave(next(iter(self._strangers.values())), "it had not greeted when others came")
@@ -222,7 +265,7 @@ class Probe(Host):
             return
         self._strangers.pop(number, None)
         if reason:
-            self.tell("%s is left: %s" % (peer.where, reason))
+            self._complaints.tell("%s is left: %s" % (peer.where, reason))
             try:
                 peer.refuse(reason)
             except OSError:
@@ -267,6 +310,7 @@ class Probe(Host):
     def judge(self, session: Session, record: Record, number: int) -> None:
         """Evaluate the rules for one record."""
         self._agent.source = session.source
+        self._report.delays.note(time.time() - record[1] / 1e9)
         try:
             self._agent.receive(record, number)
         except _FAULTS:
@@ -276,6 +320,10 @@ class Probe(Host):
         """Take one record of a process that runs already."""
         self._agent.source = session.source
         self._agent.learn(record)
+
+    def miss(self, records: int) -> None:
+        """So many records were lost before they could be sent."""
+        self._sessions.missing += records
 
     def refusal(self, session: Session, record: Record) -> int:
         """The errno with which a call shall fail, 0 to let it run."""
@@ -304,6 +352,27 @@ class Probe(Host):
             self._agent.use(self._policies.rules)
             for peer in self._peers.values():
                 peer.want(self._interest())
+
+
+class Complaints:
+    """Lines about those who were left: a flood of them must not become a flood of lines."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self._told = 0
+        self._until = 0.0
+
+    def tell(self, text: str) -> None:
+        """Say it, or count it for the next line."""
+        now = time.monotonic()
+        self.left += 1
+        if now > self._until:
+            if self._told > _COMPLAINTS_AT_MOST:
+                complain("%d more were left in the last %d s" % (self._told - _COMPLAINTS_AT_MOST, _COMPLAINTS_SECONDS))
+            self._told, self._until = 0, now + _COMPLAINTS_SECONDS
+        self._told += 1
+        if self._told <= _COMPLAINTS_AT_MOST:
+            complain(text)
 
 
 def _ids(words: List[str]) -> Tuple[int, ...]:

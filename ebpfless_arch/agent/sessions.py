@@ -25,7 +25,6 @@ class Session:
         self.hello = hello
         self.key = hello.offer.session if hello.offer is not None else b""
         self.last: Optional[int] = None
-        self.missing = 0
         self.counters: Dict[str, int] = {}
         self.order: Optional[Callable[[Order], None]] = None
         self._orders = 0
@@ -84,6 +83,8 @@ class Sessions:
     def __init__(self) -> None:
         self._present: Dict[bytes, Session] = {}
         self._away: "collections.OrderedDict[bytes, Session]" = collections.OrderedDict()
+        # Records that no tracer could keep, of all runs until now.
+        self.missing = 0
 
     def find(self, key: bytes) -> Optional[Session]:
         """The session of this name, present or away; it counts as present from now on."""

@@ -95,6 +95,8 @@ def event_text(event: Event, title: str, agent: Json, sequence: int, tags: Optio
 
 def _event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
     variables: Json = {"sequence": sequence}
+    if event.number:
+        variables.update(tracer=event.context.tracer, record=event.number)
     if event.type not in _WITHOUT_RESULT:
         variables["retval"] = event.retval
     form: Json = {"agent": agent, "title": title, "date": timestamp(event.time),

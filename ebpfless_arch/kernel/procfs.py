@@ -268,6 +268,11 @@ def descendants(*roots: int) -> List[int]:
     return found
 
 
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM; raises OSError."""
+    return int(read(os.getpid(), "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def pid_namespace() -> int:
     """The inode of our own pid namespace, 0 where the kernel (before 3.8) does not tell."""
     try:

@@ -24,6 +24,11 @@ class Output:
         """Take one event."""
         raise NotImplementedError
 
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written until now."""
+        return 0
+
     def flush(self) -> bool:
         """Pass on what is held back; True when something has to wait. Raises OSError."""
         return False

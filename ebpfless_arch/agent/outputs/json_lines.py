@@ -3,6 +3,7 @@
 from typing import Any, Callable, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import LineFile, Output
+from ebpfless_arch.agent.outputs.written import NOTHING, Written
 from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import headline
@@ -10,24 +11,35 @@ from ebpfless_arch.rules.policy import Rule
 
 
 class JsonLines(Output):
-    """Writes to a file. `agent` describes this program and its host; `variables` gives those of rules for an event."""
+    """Writes to a file. `agent` describes this program and its host; `variables` gives those of rules for an event;
+    `written` knows what a killed probe has written already."""
 
-    def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]]) -> None:
+    def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
+                 written: Written = NOTHING) -> None:
         self._file = file
+        self._written = written
         self._agent = agent
         self._variables = variables
 
     def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Append one line."""
+        if event.number and self._written.has(event.context.tracer, event.number):
+            return
         if rule is None:
-            line = event_text(event, headline(event), self._agent, sequence, None, self._variables(event))
+            line = event_text(event, headline(event), self._agent, sequence, list(event.context.tags) or None,
+                              self._variables(event))
         else:
             agent = dict(self._agent, **about(rule))
             if performed:
                 agent["rule_actions"] = performed
-            line = event_text(event, rule.description or headline(event), agent, sequence, rule_tags(rule),
-                              self._variables(event))
+            line = event_text(event, rule.description or headline(event), agent, sequence,
+                              rule_tags(rule) + list(event.context.tags), self._variables(event))
         self._file.add(line)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that a slow reader did not take."""
+        return self._file.dropped
 
     def flush(self) -> bool:
         """Write out; True when something is left. Raises OSError."""

@@ -30,6 +30,8 @@ class Text(Output):
                   for each in performed]
         if event.process.container.id:
             parts.append("container=" + event.process.container.id[:12])
+        if event.context.tracer:
+            parts.append("tracer=" + event.context.tracer[:8])
         chain = lineage(event.process)
         if chain:
             parts.append("ancestors: " + chain)
@@ -40,6 +42,11 @@ class Text(Output):
         if self._colours and rule.severity in _COLOURS:
             severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
         return "%s  %s" % (severity, rule.id)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that a slow reader did not take."""
+        return self._file.dropped
 
     def flush(self) -> bool:
         """Write out; True when something is left. Raises OSError."""
