@@ -9,7 +9,7 @@ import pytest
 
 import oci
 import pythons
-from blackbox import REPOSITORY, Result
+from blackbox import REPOSITORY, Result, status_field, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -62,6 +62,13 @@ def minimal(root: Path, one_file: Dict[str, str]) -> None:
                      capabilities=oci.WITH_PTRACE)
     assert doctor.status == 1 and b"limited  setuid programs" in doctor.stdout, doctor
     assert doctor.stdout.endswith(b"\nWrap mode works here, with the limits above.\n"), doctor
+    with oci.Container(root, [oci.PYTHON, FILE, "probe"], binds=one_file) as probe:
+        probe.wait_for(b"listens on localhost:5678")
+        traced = probe.execute(oci.PYTHON, FILE, "trace", "--wait-probe", "30", "--", *READER)
+        assert traced[:3] == (7, b"", b"")
+        probe.wait_for(b"credential_file_read")
+        probe.signal("TERM")
+        assert probe.wait().status == 0
 
 
 def chosen_pythons() -> List[str]:
@@ -107,3 +114,77 @@ def test_what_debian_s_minimal_python_lacks_is_told_in_one_line(tmp_path: Path, 
             "ebpfless %s: this Python (/usr/bin/python3) lacks a part of its standard library: No module named '" % words[0])
         assert result.stderr.decode().endswith(
             "'; install all of it (on Debian python3, for python3-minimal is not enough)\n") and result.stderr.count(b"\n") == 1
+
+
+# Side-cars
+
+SERVICE = [oci.PYTHON, "-c", "import time\nprint('up', flush=True)\nwhile True:\n    open('/etc/shadow').read(); time.sleep(0.05)"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capabilities, private", [(oci.WITH_PTRACE, True), (oci.DEFAULT_CAPABILITIES, False)],
+                         ids=["SYS_PTRACE", "default"])
+def test_a_side_car_attaches_to_what_it_shares_processes_with(
+        root: Path, one_file: Dict[str, str], capabilities: List[str], private: bool) -> None:
+    """Without SYS_PTRACE, too, where the application is of the same user and has no further capabilities."""
+    with oci.Container(root, SERVICE, private_cgroup=private) as service:
+        service.wait_for(b"up")
+        attach = TRACE + ["--pid", "1"]
+        with oci.Container(root, attach, binds=one_file, capabilities=capabilities, pid=service.namespace("pid"),
+                           private_cgroup=private) as tracer:
+            tracer.wait_for(b"credential_file_read")
+            tracer.signal("TERM")
+            result = tracer.wait()
+        assert result.status == 0
+        told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
+        assert {event["container"]["id"] for event in told} == {service.id}
+        assert {event["process"]["pid"] for event in told} == {1}
+        # It runs on as if nothing had been.
+        assert service.process.poll() is None and service.execute(oci.PYTHON, "-c", "print(7)").stdout == b"7\n"
+
+
+@pytest.mark.slow
+def test_without_the_capability_a_side_car_is_told_that_another_user_s_process_cannot_be_traced(
+        root: Path, one_file: Dict[str, str]) -> None:
+    with oci.Container(root, [oci.PYTHON, "-c", "import time; print('up', flush=True); time.sleep(600)"], uid=65532) as service:
+        service.wait_for(b"up")
+        without = oci.run(root, TRACE + ["--pid", "1"], binds=one_file, pid=service.namespace("pid"))
+        assert without.status == 1 and b"SYS_PTRACE" in without.stderr, without
+        with oci.Container(root, TRACE + ["--pid", "1", "--verbose"], binds=one_file, pid=service.namespace("pid"),
+                           capabilities=oci.WITH_PTRACE) as tracer:
+            wait_until(lambda: status_field(service.pid, "TracerPid") != "0", "the process is traced")
+            tracer.signal("TERM")
+            assert tracer.wait().status == 0
+
+
+# A probe on a bridge
+
+@pytest.mark.slow
+def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
+        root: Path, one_file: Dict[str, str], tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery staple\n")
+    secret.chmod(0o600)
+    binds = dict(one_file, **{str(secret): "/run/secret"})
+    common = ["--secret-file", "/run/secret", "--format", "json"]
+    with oci.Networks() as networks:
+        probe_network = networks.join("probe")
+        listen = [oci.PYTHON, FILE, "probe", "--listen", "0.0.0.0:5678"] + common
+        with oci.Container(root, listen, binds=binds, network=probe_network) as probe:
+            probe.wait_for(b"listens on")
+            start = [oci.PYTHON, FILE, "trace", "--probe-addr", networks.address("probe") + ":5678", "--wait-probe", "30"] + common
+            tracers = [oci.Container(root, start + ["--"] + READER, binds=binds, network=networks.join(name))
+                       for name in ("first", "second")]
+            try:
+                ended = [tracer.wait() for tracer in tracers]
+                assert [(result.status, result.stderr) for result in ended] == [(7, b"")] * 2
+                wait_until(lambda: probe.errors().count(b"credential_file_read") >= 2, "both detections arrive")
+            finally:
+                for tracer in tracers:
+                    tracer.__exit__(None, None, None)
+            probe.signal("TERM")
+            result = probe.wait()
+    assert result.status == 0
+    told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
+    assert sorted(event["container"]["id"] for event in told) == sorted(tracer.id for tracer in tracers)
+    assert {event["agent"]["rule_id"] for event in told} == {"credential_file_read"}
