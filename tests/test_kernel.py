@@ -106,6 +106,7 @@ def test_arrays_of_pointers(way: str, count: int) -> None:
 
 def test_a_forbidden_way_is_left_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ebpfless_arch.kernel.memory._process_vm_readv", None)
+    monkeypatch.setattr("ebpfless_arch.kernel.memory._quick_vm_readv", None)
     buffer = ctypes.create_string_buffer(b"found")
     with Sleeper() as pid:
         memory = Memory()
@@ -138,8 +139,9 @@ def test_writing() -> None:
 @pytest.mark.parametrize("machine", sorted(MACHINES))
 @pytest.mark.parametrize("events", [["open"], sorted(syscalls.EVENTS)], ids=["open", "all"])
 def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str], machine: str) -> None:
-    abis, chosen = MACHINES[machine], syscalls.rows(Interest(frozenset(events)))
-    program = seccomp.compile_filter(syscalls.blocks(abis, chosen))
+    abis, interest = MACHINES[machine], Interest(frozenset(events))
+    chosen = syscalls.rows(interest)
+    program = seccomp.compile_filter(syscalls.blocks(abis, interest))
     samples = [[0] * 6, [CLONE_UNTRACED | 17, 26, 26, 0, 0, 0], [3, 1, 26, 0, 0, 0], [5, 1, 0x200, 0, 0, 0],
                [14, 1, 4, 0, 0, 0], [0, 0, 1 << 40, 0, 0, 0], [~0] * 6, [1 << 32 | 3, 1 << 32, ~0x204, 0, 0, 0]]
     for index, abi in enumerate(abis):
@@ -152,7 +154,7 @@ def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str
 
 
 def test_a_clone_stops_only_where_it_would_escape() -> None:
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset()))))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), Interest(frozenset())))
     for index, abi in enumerate((AMD64, I386)):
         number = abi.syscalls["clone"]
         assert bpf.run(program, number, abi.audit_arch, [CLONE_UNTRACED | 17]) == seccomp.RET_TRACE | index
@@ -188,28 +190,36 @@ def test_one_match_of_several_is_enough() -> None:
     assert bpf.run(program, 6, 7, []) == seccomp.RET_TRACE
 
 
+def test_a_long_list_of_conditions_is_jumped_over() -> None:
+    matches = [Match(4, (Condition(0, bits=1 << bit), Condition(1, values=tuple(range(bit, bit + 9)))))
+               for bit in range(31)]
+    program = seccomp.compile_filter([Block(7, 1000, matches + [Match(5)])])
+    assert bpf.run(program, 5, 7, []) == seccomp.RET_TRACE
+    assert bpf.run(program, 6, 7, []) == bpf.run(program, 4, 7, [1 << 30, 29]) == seccomp.RET_ALLOW
+    assert bpf.run(program, 4, 7, [1 << 30, 38]) == seccomp.RET_TRACE
+
+
 def test_a_call_goes_a_short_way_through_the_whole_filter() -> None:
-    chosen = syscalls.rows(Interest(syscalls.EVENTS))
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), chosen))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), Interest(syscalls.EVENTS)))
     assert max(bpf.steps(program, number, AMD64.audit_arch) for number in range(600)) < 30
 
 
 def test_what_nobody_asks_for_does_not_stop() -> None:
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset()))))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), Interest(frozenset())))
     assert bpf.run(program, AMD64.syscalls["openat"], AMD64.audit_arch) == seccomp.RET_ALLOW
     assert bpf.run(program, AMD64.syscalls["execve"], AMD64.audit_arch) == seccomp.RET_TRACE
     assert bpf.run(program, I386.syscalls["execve"], I386.audit_arch) == seccomp.RET_TRACE | 1
 
 
 def test_foreign_abis_stop_and_are_never_refused() -> None:
-    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), syscalls.rows(Interest(frozenset(["open"])))))
+    program = seccomp.compile_filter(syscalls.blocks((AMD64, I386), Interest(frozenset(["open"]))))
     arm = 0x40000028
     for number, arch in ((2, arm), (322, arm), (X32 | 520, AMD64.audit_arch), (X32, AMD64.audit_arch)):
         assert bpf.run(program, number, arch) == seccomp.RET_TRACE | seccomp.FOREIGN
 
 
 def test_the_kernel_accepts_the_filter() -> None:
-    program = seccomp.compile_filter(syscalls.blocks(OURS, syscalls.rows(Interest(syscalls.EVENTS))))
+    program = seccomp.compile_filter(syscalls.blocks(OURS, Interest(syscalls.EVENTS)))
     child = os.fork()
     if child == 0:
         try:

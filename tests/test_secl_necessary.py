@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import pytest
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest, PathNeed, either, packed, unpacked
+from ebpfless_arch.events.interest import ArgumentTest, Case, Interest, PathNeed, either, packed, unpacked
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.rules.compile import Compiler
@@ -43,7 +43,9 @@ def exact(*paths: bytes) -> PathNeed:
     ('open.file.path =~ "/**/id_rsa"', PathNeed(suffixes=(b"/id_rsa",))),
     ('open.file.path =~ "/**"', NOTHING), ('open.file.path == ""', NOTHING),
     ('open.file.name in ["id_rsa", ~"*.pem"]', PathNeed(suffixes=(b"/id_rsa", b".pem"))),
-    ('open.file.name =~ "id_*"', NOTHING), ('open.file.name == r"id.*"', NOTHING), ('open.file.name == ""', NOTHING),
+    ('open.file.name =~ "id_*"', PathNeed(pieces=(b"/id_",))), ('open.file.name == r"id.*"', NOTHING), ('open.file.name == ""', NOTHING),
+    ('open.file.path in [~"/**/.ssh/id_*", ~"*/bin/*", ~"/a/*x*"]',
+     PathNeed(prefixes=(b"/a/",), pieces=(b"/.ssh/id_", b"/bin/"))),
     ('open.file.extension == "so"', PathNeed(suffixes=(b".so",))),
     ('open.file.path == "/\u00e4"', exact("/\u00e4".encode())),
     ('open.file.path =~ "/e*" && open.file.path == "/etc/x" && open.file.name == "x"', exact(b"/etc/x")),
@@ -71,13 +73,22 @@ def test_admission(path: bytes, wanted: bool) -> None:
     assert PathNeed().admits(path) is False
 
 
+def test_admission_by_a_piece() -> None:
+    need = PathNeed(pieces=(b"/.ssh/id_", b"/bin/"))
+    assert [need.admits(path) for path in (b"/x/.ssh/id_a", b".ssh/id_a", b"/bin/a (deleted)", b"/x/.ssh/i")] == [
+        True, True, True, False]
+
+
 def test_it_travels_as_plain_data() -> None:
-    denied = {"open": PathNeed(frozenset([b"/a"]), (b"/b",), (b"/c",)), "connect": None}
-    sent = unpacked(marshal.loads(marshal.dumps(packed(denied))))
-    assert sent == denied
-    interest = Interest(frozenset(), False, sent)
+    need = PathNeed(frozenset([b"/a"]), (b"/b",), (b"/c",))
+    cases = (Case((ArgumentTest("flags", 3, True), ArgumentTest("flags", values=(7, 9))), need), Case((), need))
+    sent = Interest(frozenset(["open", "connect"]), False, {"open": need, "connect": None}, cases={"open": cases})
+    interest = unpacked(marshal.loads(marshal.dumps(packed(sent))))
+    assert interest == sent
     assert [interest.may_deny("open", path) for path in (b"/a", b"/x", None)] == [True, False, True]
     assert interest.may_deny("connect", None) and not interest.may_deny("exec", b"/a")
+    assert [interest.needs("open", path, {}) for path in (b"/a", b"/x", None)] == [True, False, True]
+    assert interest.needs("connect", b"/x", {})
 
 
 def test_several_rules_need_what_one_of_them_needs() -> None:

@@ -26,6 +26,7 @@ from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
 from ebpfless_arch.rules.files import BUILT_IN
+from ebpfless_arch.rules.narrowing import needed_cases
 from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
 from ebpfless_arch.tracer import syscalls
@@ -271,7 +272,9 @@ def make_agent(policies: Policies, config: Config, section: str, source: Source)
 
 def interest_of(rules: RuleSet, events: bool) -> Interest:
     """What the tracer has to stop for: what some rule needs, or, with `events`, everything."""
-    return Interest(ALL_EVENTS | rules.event_types if events else rules.event_types, events, _denied(rules))
+    if events:
+        return Interest(ALL_EVENTS | rules.event_types, events, _denied(rules))
+    return Interest(rules.event_types, events, _denied(rules), cases=needed_cases(rules.rules))
 
 
 def load_rules(paths: List[str]) -> Policies:

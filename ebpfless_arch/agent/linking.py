@@ -35,7 +35,8 @@ def link(agent: Agent, interest: Interest, config: Config, around: Surroundings,
                   None if pids else tuple(map(decoded, command)), "attached" if pids else "wrapped")
     forwarder.start(Client(endpoint_of(config[_WATCH + "socket"]), lambda: hello, secret, forwarder))
     wanted = forwarder.wait(config["trace.wait_probe"]) if config["trace.wait_probe"] else None
-    seen = _joined(interest, wanted) if wanted is not None else interest
+    # A probe that answers later has rules of its own.
+    seen = _joined(interest, wanted) if wanted is not None else interest._replace(cases={})
     forwarder.begin(seen)
     return forwarder, seen
 
@@ -49,8 +50,9 @@ def parent_of(pid: int) -> int:
 
 
 def _joined(mine: Interest, its: Interest) -> Interest:
-    """Both interests: the probe's, and ours for when it is away."""
-    return Interest(mine.events | its.events, mine.failures or its.failures, dict(mine.denied, **its.denied))
+    """Both interests: the probe's, and ours for when it is away. What it asks for is sent whole."""
+    return Interest(mine.events | its.events, mine.failures or its.failures, dict(mine.denied, **its.denied),
+                    cases={event: cases for event, cases in mine.cases.items() if event not in its.events})
 
 
 def _spool(config: Config) -> Spool:

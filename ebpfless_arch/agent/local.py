@@ -106,7 +106,6 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:
-    return Plan(command, sorted(interest.events), interest.failures, packed(interest.denied),
-                not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
+    return Plan(command, packed(interest), not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
                 settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill",
                 io_uring=settings["trace.io_uring"])

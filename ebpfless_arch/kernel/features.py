@@ -114,7 +114,7 @@ def _vm_read(child: int) -> bool:
 
 def _syscall_info(child: int) -> bool:
     try:
-        return ptrace.InfoReader().read(child).kind == ptrace.INFO_SECCOMP
+        return ptrace.InfoReader().read(child)[0] == ptrace.INFO_SECCOMP
     except OSError:
         return False
 

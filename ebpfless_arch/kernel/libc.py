@@ -5,6 +5,7 @@ import os
 from typing import Any, Dict, Optional
 
 LIBC = ctypes.CDLL(None, use_errno=True)
+_BARE = ctypes.CDLL(None)
 
 
 class Piece(ctypes.Structure):
@@ -18,6 +19,15 @@ def function(name: str, *argument_types: Any) -> Any:
     found = getattr(LIBC, name, None)
     if found is not None:
         found.argtypes = argument_types
+        found.restype = ctypes.c_long
+    return found
+
+
+def bare(name: str) -> Any:
+    """The C function `name` for calls by the ten thousand, or None. It takes half the time, as it converts nothing: an
+    int has 32 bits, a pointer is a ctypes object. errno is lost: whoever needs it calls again by way of `function`."""
+    found = getattr(_BARE, name, None)
+    if found is not None:
         found.restype = ctypes.c_long
     return found
 

@@ -13,10 +13,11 @@ import struct
 from typing import Callable, List, Optional
 
 from ebpfless_arch.kernel import ptrace
-from ebpfless_arch.kernel.libc import Piece, failure, function
+from ebpfless_arch.kernel.libc import Piece, bare, failure, function
 
 PAGE = 4096
 _CHUNK = 512
+_WORD = (1 << 64) - 1
 _MOST = 64 * PAGE
 
 _WAY_IS_CLOSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
@@ -26,6 +27,8 @@ _UNREADABLE = (errno.EFAULT, errno.EIO, errno.EINVAL, errno.ENOMEM, errno.EOVERF
 _ARGUMENTS = (ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 _process_vm_readv = function("process_vm_readv", *_ARGUMENTS)
 _process_vm_writev = function("process_vm_writev", *_ARGUMENTS)
+_quick_vm_readv = bare("process_vm_readv")
+_VECTOR = struct.Struct("=QQ")
 
 Way = Callable[[int, int, int], bytes]
 
@@ -47,6 +50,9 @@ class Memory:
         known = {"process_vm_readv": self._by_call, "mem": self._by_file, "peek": self._by_word}
         self._ways: List[Way] = [known[name] for name in ways or known]
         self.problem = 0
+        self._begin = ctypes.create_string_buffer(_CHUNK)
+        self._from = ctypes.create_string_buffer(_VECTOR.size)
+        self._into = ctypes.create_string_buffer(_VECTOR.pack(ctypes.addressof(self._begin), _CHUNK), _VECTOR.size)
 
     def read(self, tid: int, address: int, size: int) -> bytes:
         """Up to `size` bytes from `address`, fewer where the mapping ends, b"" where nothing is readable.
@@ -72,6 +78,9 @@ class Memory:
 
     def string(self, tid: int, address: int, limit: int) -> Optional[bytes]:
         """The NUL-terminated string at `address`, cut at `limit` bytes; None where not one byte is readable."""
+        found = self._short_string(tid, address, limit)
+        if found:
+            return found
         found = b""
         while len(found) < limit:
             start = address + len(found)
@@ -84,6 +93,17 @@ class Memory:
             if len(chunk) < size:
                 return found or None
         return found
+
+    def _short_string(self, tid: int, address: int, limit: int) -> bytes:
+        """A string that ends within a page and in the first bytes, by one call; b"" for any other."""
+        if self._ways[0] != self._by_call or _quick_vm_readv is None:
+            return b""
+        size = min(_CHUNK, PAGE - address % PAGE)
+        _VECTOR.pack_into(self._from, 0, address & _WORD, size)
+        count = _quick_vm_readv(tid, self._into, 1, self._from, 1, 0)
+        found = self._begin.value
+        # What lies behind is left over from another call.
+        return found if len(found) < count and len(found) <= limit else b""
 
     def pointers(self, tid: int, address: int, limit: int, pointer_size: int) -> List[int]:
         """The NULL-terminated array of pointers at `address`, `limit` elements at most."""

@@ -3,9 +3,9 @@
 import ctypes
 import errno
 import struct
-from typing import Any, NamedTuple, Tuple
+from typing import Any, Tuple
 
-from ebpfless_arch.kernel.libc import Piece, failure, function
+from ebpfless_arch.kernel.libc import Piece, bare, failure, function
 
 # Requests (include/uapi/linux/ptrace.h).
 PEEKDATA = 2
@@ -53,22 +53,10 @@ _ADVICE = {
 }
 
 _ptrace = function("ptrace", ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+_quick_ptrace = bare("ptrace")
 
 # struct ptrace_syscall_info: op, arch, ip, sp, then nr and args (entry, seccomp) and ret_data (seccomp), or rval (exit).
-_INFO = struct.Struct("=B3xIQQ7QI")
-_INFO_RESULT = struct.Struct("=q")
-_INFO_RESULT_OFFSET = 24
-
-
-class SyscallInfo(NamedTuple):
-    """A call as the kernel describes it; for exit stops only `kind`, `arch` and `result` are set."""
-
-    kind: int
-    arch: int
-    number: int
-    arguments: Tuple[int, ...]
-    data: int
-    result: int
+_INFO = struct.Struct("=B3xI16x7QI")
 
 
 def _request(name: str, request: int, tid: int, address: int, data: int) -> int:
@@ -95,8 +83,8 @@ def interrupt(tid: int) -> None:
 
 def resume(request: int, tid: int, signal: int) -> None:
     """Let a stopped thread go on: request is CONT or SYSCALL, signal is delivered unless 0."""
-    if _ptrace(request, tid, 0, signal) == -1:
-        raise failure("ptrace(%s) of %d" % ("CONT" if request == CONT else "SYSCALL", tid), _ADVICE)
+    if _quick_ptrace(request, tid, 0, signal) == -1:
+        _request("CONT" if request == CONT else "SYSCALL", request, tid, 0, signal)
 
 
 def detach(tid: int, signal: int) -> None:
@@ -200,16 +188,12 @@ class InfoReader:
     """PTRACE_GET_SYSCALL_INFO (Linux 5.3) into one buffer that is used again and again."""
 
     def __init__(self) -> None:
-        self._buffer = ctypes.create_string_buffer(_INFO.size)
+        self._buffer = ctypes.create_string_buffer(_INFO.size + _INFO.size % 8)
         self._address = ctypes.addressof(self._buffer)
 
-    def read(self, tid: int) -> SyscallInfo:
-        """Describe the stop of the thread; raises OSError (EIO) on older kernels."""
-        if _ptrace(GET_SYSCALL_INFO, tid, _INFO.size, self._address) == -1:
-            raise failure("ptrace(GET_SYSCALL_INFO) of %d" % tid, _ADVICE)
-        fields = _INFO.unpack_from(self._buffer)
-        kind = fields[0]
-        if kind == INFO_EXIT:
-            result = _INFO_RESULT.unpack_from(self._buffer, _INFO_RESULT_OFFSET)[0]
-            return SyscallInfo(kind, fields[1], -1, (), 0, result)
-        return SyscallInfo(kind, fields[1], fields[4], fields[5:11], fields[11], 0)
+    def read(self, tid: int) -> Tuple[int, ...]:
+        """The stop of a thread: kind (INFO_...), audit architecture, then for an entry the call's number and its six
+        arguments, for an exit the result (as 64 bits without a sign). Raises OSError (EIO) on older kernels."""
+        if _quick_ptrace(GET_SYSCALL_INFO, tid, _INFO.size, self._buffer) == -1:
+            _request("GET_SYSCALL_INFO", GET_SYSCALL_INFO, tid, _INFO.size, self._address)
+        return _INFO.unpack_from(self._buffer)

@@ -20,6 +20,7 @@ _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENTS = 0, 4, 16
 _LOW_HALF = 0 if sys.byteorder == "little" else 4
 _ALLOW = (_RETURN, 0, 0, RET_ALLOW)
 _LEAF_AT_MOST = 3
+_SKIP_AT_MOST = 255
 _WORD = 0xFFFFFFFFFFFFFFFF
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -109,6 +110,8 @@ def _gaps(known: FrozenSet[int], ceiling: int) -> List[Tuple[int, int]]:
 
 def _one_number(number: int, matches: Sequence[Match], stop: Instruction) -> List[Instruction]:
     decision = _decision(matches, stop)
+    if len(decision) > _SKIP_AT_MOST:
+        return [(_JUMP_EQUAL, 1, 0, number), (_JUMP, 0, 0, len(decision))] + decision
     return [(_JUMP_EQUAL, 0, len(decision), number)] + decision
 
 

@@ -1,10 +1,10 @@
-"""What must hold of a file's path for a rule to match: told without the rule, so that the tracer can go by it.
+"""What must hold for a rule to match of a file's path: told without the rule, so that the tracer can go by it.
 
 The condition is derived from the typed tree and errs on one side only: whenever
 the rule matches, the condition holds.
 """
 
-from typing import Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.events.interest import PathNeed, either
 from ebpfless_arch.rules.patterns import Shape, TextSet
@@ -25,20 +25,20 @@ def path_need(tree: Typed, event: str) -> Optional[PathNeed]:
         return None if tree.value else _NEVER
     if isinstance(tree, Junction):
         needs = [path_need(item, event) for item in tree.items]
-        return either(needs) if tree.operator == "or" else _strictest(needs)
+        return either(needs) if tree.operator == "or" else strictest(needs)
     if isinstance(tree, TextTest) and isinstance(tree.subject, Read):
         return _text_need(tree.subject, tree.literals, _FILES.get(event, _USUAL_FILE))
     return None
 
 
-def _strictest(needs: Iterable[Optional[PathNeed]]) -> Optional[PathNeed]:
+def strictest(needs: Iterable[Optional[PathNeed]]) -> Optional[PathNeed]:
     """One of several conditions that hold together: that which fewest paths are likely to meet."""
     known = [need for need in needs if need is not None]
     return max(known, key=_strictness) if known else None
 
 
 def _strictness(need: PathNeed) -> Tuple[bool, int]:
-    parts = need.prefixes + need.suffixes
+    parts = need.prefixes + need.suffixes + need.pieces
     return not parts, min(map(len, parts)) if parts else -len(need.exact)
 
 
@@ -63,10 +63,12 @@ def _shape_need(shape: Shape, attribute: str) -> Optional[PathNeed]:
         if shape.kind == "equal":
             return _equal_need(shape.text.encode("utf-8", "surrogateescape"), attribute)
         pattern = shape.text + "*" if shape.kind == "prefix" else shape.text
-        head, star, rest = pattern.encode("utf-8", "surrogateescape").partition(b"*")
+        literals = pattern.encode("utf-8", "surrogateescape").split(b"*")
     except UnicodeEncodeError:
         return _NEVER  # half of a character, which no text out of the kernel holds
-    return _pattern_need(head if attribute == "path" else b"", rest.rpartition(b"*")[2] if star else b"")
+    if attribute != "path":
+        literals[:1] = [b"", (b"/" if attribute == "name" else b"") + literals[0]]
+    return _pattern_need(literals) if len(literals) > 1 else None
 
 
 def _equal_need(text: bytes, attribute: str) -> PathNeed:
@@ -75,8 +77,12 @@ def _equal_need(text: bytes, attribute: str) -> PathNeed:
     return PathNeed(suffixes=(b"/" + text if attribute == "name" else text,))
 
 
-def _pattern_need(head: bytes, tail: bytes) -> Optional[PathNeed]:
-    """The longer one of what stands before the first star and behind the last."""
-    if len(head) > 1 and len(head) >= len(tail):
+def _pattern_need(literals: Sequence[bytes]) -> Optional[PathNeed]:
+    """The longest one of the texts between stars: before the first, behind the last, or anywhere."""
+    head, tail = literals[0], literals[-1]
+    piece = max(literals[1:-1] or [b""], key=len)
+    if len(max(head, tail, piece, key=len)) < 2:
+        return None
+    if len(head) >= len(tail) and len(head) >= len(piece):
         return PathNeed(prefixes=(head,))
-    return PathNeed(suffixes=(tail,)) if len(tail) > 1 else None
+    return PathNeed(suffixes=(tail,)) if len(tail) >= len(piece) else PathNeed(pieces=(piece,))

@@ -36,6 +36,10 @@ class Pending(NamedTuple):
     values: Dict[str, Any]
 
 
+# The values of a call whose arguments are read when its result is there, if at all.
+UNREAD: Dict[str, Any] = {}
+
+
 def now() -> int:
     """Nanoseconds since the epoch (to about 200 ns: Python 3.6 has no time_ns)."""
     return int(time.time() * 1e9)
@@ -236,6 +240,8 @@ _AT_ENTRY: Dict[str, Callable[[Stop, Pending], None]] = {
     "umount": _prepare_umount, "pivot_root": _prepare_pivot, "setns": _prepare_namespace,
     "perf_event_open": _prepare_perf,
 }
-for _event in ("unlink", "rmdir", "rename", "chmod", "chown", "utimes", "setxattr", "removexattr",
-               "name_to_handle_at", "chroot"):
+# The file of these is known at the entry, and is what the record will say.
+FILE_EVENTS = frozenset(["unlink", "rmdir", "rename", "chmod", "chown", "utimes", "setxattr", "removexattr",
+                         "name_to_handle_at", "chroot"])
+for _event in FILE_EVENTS:
     _AT_ENTRY[_event] = _prepare_file

@@ -17,6 +17,7 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
+from ebpfless_arch.tracer.discarders import Discarders
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.reports import Reports
@@ -75,6 +76,7 @@ class Engine:
         self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
         self._numbers = {abi.name: frozenset(abi.syscalls.values()) for abi in machine.abis}
         self._silent = frozenset(["io_uring", ""]) if wanted.io_uring == "allow" else frozenset([""])
+        self._discarders = Discarders(wanted, self._tables)
         self._watch = Watch(wanted)
         self._tracees = Tracees()
         self._reports = Reports(self._writer)
@@ -255,14 +257,18 @@ class Engine:
         if call.abi is None:
             self._reports.foreign(stop, call)
             return False
-        tracee.pending = tracee.carried = None
+        tracee.carried = None
+        tracee.unread = 0
+        tracee.pending = self._discarders.late(call.abi, call)
+        if tracee.pending is not None:
+            return True
         rows = self._tables[call.abi.name].get(call.number)
         if rows is None:
             if call.number not in self._numbers[call.abi.name]:
                 self._reports.unknown(stop, call)
             return False
         for row in rows:
-            if not row.wants(call.arguments):
+            if row.only and not row.wants(call.arguments):
                 continue
             if row.event == CARRIER:
                 tracee.carried = self._watch.begin(stop, row, call)
@@ -275,8 +281,7 @@ class Engine:
             elif row.event == BARRED:
                 self._bar(stop, tracee, call, row)
             elif tracee.pending is None:
-                tracee.pending = decode.begin(stop, row, call)
-        tracee.unread = 0
+                tracee.pending = self._discarders.begin(stop, row, call)
         if stop.unread and not self._reports.unread(stop, rows[0].call, stop.unread, -1):
             tracee.unread = stop.unread
         self._judge(stop, tracee, call)
@@ -312,6 +317,8 @@ class Engine:
         pending, tracee.pending = tracee.pending, None
         carried, tracee.carried = tracee.carried, None
         found: List[Record] = []
+        if pending is not None and pending.values is decode.UNREAD:
+            pending = self._discarders.read_late(stop, pending, result)
         if pending is not None and pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
         elif result not in _RESTARTS:
@@ -323,7 +330,9 @@ class Engine:
                     self._reports.blinded(stop, pending.row.blinds)
                 if self._interest.failures or interest.counts(pending.row.event, retval):
                     # A successful exec was reported at the EXEC stop and left nothing pending.
-                    found.append(results.finish(stop, pending, retval))
+                    record = results.finish(stop, pending, retval)
+                    if pending.row.always or self._discarders.keeps(pending.row.event, record):
+                        found.append(record)
             if carried is not None:
                 found += self._watch.finish(stop, carried, result)
             awaited = pending or carried

@@ -28,14 +28,12 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`; stop for `events` (and `failures`), have
-    calls of `denied` events judged (see interest.packed), look at files or not. `deadly`: the program dies with its
-    tracer; `io_uring` as in Interest."""
+    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`; stop
+    for what is `wanted` (see interest.packed), look at files or not. `deadly`: the program dies with its tracer;
+    `io_uring` as in Interest."""
 
     command: List[bytes]
-    events: List[str]
-    failures: bool
-    denied: Dict[str, Any]
+    wanted: Tuple[Any, ...]
     use_filter: bool
     attributes: bool
     uid: Optional[int]
@@ -48,7 +46,7 @@ class Plan(NamedTuple):
 
     def interest(self) -> Interest:
         """The plan's interest."""
-        return Interest(frozenset(self.events), self.failures, unpacked(self.denied), self.io_uring)
+        return unpacked(self.wanted)._replace(io_uring=self.io_uring)
 
 
 class Left(NamedTuple):
@@ -129,7 +127,7 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
 def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends: Ends) -> Tuple[Engine, bytes]:
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
     filtered = plan.use_filter and found.filters and not plan.level
-    program = seccomp.compile_filter(syscalls.blocks(abis, syscalls.rows(plan.interest()))) if filtered else b""
+    program = seccomp.compile_filter(syscalls.blocks(abis, plan.interest())) if filtered else b""
     machine = Machine(abis, found, plan.attributes)
     if plan.level:
         return AttachedEngine(machine, plan.interest(), ends, plan.keeper, plan.level, plan.deadly), b""

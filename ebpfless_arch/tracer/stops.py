@@ -106,7 +106,7 @@ class Stop:
         machine = self.machine
         if machine.features.syscall_info:
             found = machine.information.read(self.tid)
-            return self._known(found.arch, found.number, found.arguments)
+            return self._known(found[1], found[2], found[3:9])
         machine.registers.read(self.tid)
         return self._from_registers(self._entered_by())
 
@@ -118,10 +118,11 @@ class Stop:
         machine = self.machine
         if machine.features.syscall_info:
             found = machine.information.read(self.tid)
-            if found.kind == ptrace.INFO_EXIT:
-                return False, _NO_CALL, self._as_unsigned(found.arch, found.result)
-            if found.kind == ptrace.INFO_ENTRY:
-                return True, self._known(found.arch, found.number, found.arguments), 0
+            if found[0] == ptrace.INFO_EXIT:
+                result = found[2] - (1 << 64) if found[2] >> 63 else found[2]
+                return False, _NO_CALL, self._as_unsigned(found[1], result)
+            if found[0] == ptrace.INFO_ENTRY:
+                return True, self._known(found[1], found[2], found[3:9]), 0
         machine.registers.read(self.tid)
         if expect_entry:
             return True, self._from_registers(self._entered_by()), 0

@@ -1,10 +1,10 @@
 """The one table of system calls: what each means to us. Filter, decoder and documents are derived from it."""
 
 import os
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from ebpfless_arch.abi import Abi
-from ebpfless_arch.events.interest import ANSWERS, Interest
+from ebpfless_arch.events.interest import ANSWERS, ArgumentTest, Interest
 from ebpfless_arch.kernel.seccomp import Block, Condition, Match
 
 # Kinds of arguments: the word before the colon is the name under which a value is kept (and stands in a record, see
@@ -299,6 +299,8 @@ ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
 _ENDINGS = ("", WIDE, "_time64")
+# A filter that asked for more would be long for every call; and jumps of 255 instructions are the farthest.
+_TESTS_AT_MOST = 160
 
 
 def rows(interest: Interest) -> List[Row]:
@@ -324,12 +326,45 @@ def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
     return found
 
 
-def blocks(abis: Sequence[Abi], chosen: Sequence[Row]) -> List[Block]:
+def blocks(abis: Sequence[Abi], interest: Interest) -> List[Block]:
     """What the seccomp filter has to stop at."""
     return [Block(abi.audit_arch, abi.number_ceiling,
-                  [Match(number, row.only) for number, matching in by_number(abi, chosen).items() for row in matching],
-                  frozenset(abi.syscalls.values()))
+                  [Match(number, row.only + more) for number, matching in by_number(abi, rows(interest)).items()
+                   for row in matching for more in narrowed(row, interest)], frozenset(abi.syscalls.values()))
             for abi in abis]
+
+
+def narrowed(row: Row, interest: Interest) -> List[Tuple[Condition, ...]]:
+    """What a filter can further tell of a row's calls: one of these has to hold for a rule to match."""
+    if row.always or row.remembered or row.packed >= 0 or row.event not in interest.cases:
+        return [()]
+    found = [tuple(_condition(row, test) for test in case.tests if test.name in row.kinds)
+             for case in interest.cases[row.event]]
+    many = sum(len(test.values) + 1 for tests in found for test in tests) > _TESTS_AT_MOST
+    return [()] if many or () in found or _is_everything(found) else _merged(found)
+
+
+def _merged(found: Sequence[Tuple[Condition, ...]]) -> List[Tuple[Condition, ...]]:
+    """Lists of values for the same argument become one."""
+    values: Dict[int, Set[int]] = {}
+    others = set()
+    for tests in found:
+        if len(tests) == 1 and tests[0].values:
+            values.setdefault(tests[0].argument, set()).update(tests[0].values)
+        else:
+            others.add(tests)
+    return [(Condition(at, values=tuple(sorted(known))),) for at, known in sorted(values.items())] + sorted(others)
+
+
+def _condition(row: Row, test: ArgumentTest) -> Condition:
+    return Condition(row.kinds.index(test.name), test.bits, test.absent, test.values)
+
+
+def _is_everything(found: Sequence[Tuple[Condition, ...]]) -> bool:
+    """Whether one of the conditions always holds: some bits are there, or they are not."""
+    single = [each[0] for each in found if len(each) == 1 and not each[0].values]
+    return any(one.argument == other.argument and one.absent and not other.absent and one.bits & ~other.bits == 0
+               for one in single for other in single)
 
 
 EVENTS = frozenset(event for row in ROWS for event in row.serves or (row.event,)) - NO_EVENTS - ANSWERS

@@ -1,0 +1,87 @@
+"""What no rule can match goes no further: no arguments are read for it, no record is made of it, nobody is told.
+
+Decided is by the path that the record would have, as the kernel tells it when the call is over, and never by the path
+that the program wrote: that may be a symlink, lie below another root, or be changed by another thread until the kernel
+reads it. So an open keeps its second stop, which costs little more than asking where its path leads would, and no trick
+with links, mounts, renames or memory hides a file. Calls that rename or remove a file have lost its path by then; what
+their record will say is known at the entry, and decides there.
+"""
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from ebpfless_arch.abi import Abi
+from ebpfless_arch.events.interest import Interest, counts
+from ebpfless_arch.events.records import CALL, OPEN, Record, path_of
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer.decode import Pending
+from ebpfless_arch.tracer.stops import Call, Stop
+from ebpfless_arch.tracer.syscalls import Row
+
+_OPEN = "open"
+_REMEMBERED_AT_MOST = 1024
+_UNKNOWN = -1
+
+
+class Discarders:
+    """By the cases in which rules may match."""
+
+    def __init__(self, wanted: Interest, tables: Dict[str, Dict[int, List[Row]]]) -> None:
+        self._wanted = wanted
+        self._answers: Dict[Tuple[int, bytes], bool] = {}
+        late = _OPEN in wanted.cases and _OPEN not in wanted.denied and not wanted.failures
+        self._late = {name: {number: rows[0] for number, rows in table.items() if late and _opens(rows)}
+                      for name, table in tables.items()}
+
+    def late(self, abi: Abi, call: Call) -> Optional[Pending]:
+        """An open whose arguments need not be read before its result is there; None for all else."""
+        row = self._late[abi.name].get(call.number)
+        return Pending(row, call, decode.UNREAD) if row is not None else None
+
+    def read_late(self, stop: Stop, pending: Pending, result: int) -> Optional[Pending]:
+        """What `late` put off, now that the call has its result; None where no rule can match."""
+        if result < 0:
+            if not counts(_OPEN, result):
+                return None
+        elif not self._may_match(stop.tid, result, _flags(pending)):
+            return None
+        return decode.begin(stop, pending.row, pending.call)
+
+    def begin(self, stop: Stop, row: Row, call: Call) -> Optional[Pending]:
+        """Read the arguments of a call at its entry; None where no rule can match."""
+        pending = decode.begin(stop, row, call)
+        if pending is None or row.remembered or row.always:
+            return pending
+        path = pending.values["file"][0] if row.event in decode.FILE_EVENTS else None
+        return pending if self._wanted.needs(row.event, path, pending.values) else None
+
+    def keeps(self, event: str, record: Record) -> bool:
+        """Whether some rule may match a finished record."""
+        values = {syscalls.FLAGS: record[7]} if record[0] == OPEN else record[6] if record[0] == CALL else {}
+        return event not in self._wanted.cases or self._wanted.needs(event, path_of(record), values)
+
+    def _may_match(self, tid: int, descriptor: int, flags: int) -> bool:
+        try:
+            path = procfs.link(tid, "fd/%d" % descriptor)
+        except OSError:
+            return True  # whoever reads it all finds out why
+        if not path.startswith(b"/"):
+            return True  # has no path of its own: the record will say what its program wrote
+        answer = self._answers.get((flags, path))
+        if answer is None:
+            if len(self._answers) >= _REMEMBERED_AT_MOST:
+                self._answers.clear()
+            known = {} if flags == _UNKNOWN else {syscalls.FLAGS: flags}
+            answer = self._answers[(flags, path)] = self._wanted.needs(_OPEN, path, known)
+        return answer
+
+
+def _flags(pending: Pending) -> int:
+    """The flags of an open, -1 where they are in memory."""
+    kinds = pending.row.kinds
+    return pending.call.arguments[kinds.index(syscalls.FLAGS)] if syscalls.FLAGS in kinds else _UNKNOWN
+
+
+def _opens(rows: Sequence[Row]) -> bool:
+    """Whether a call makes an open event and nothing else, and returns a descriptor."""
+    return len(rows) == 1 and rows[0].event == _OPEN and not rows[0].call.startswith("truncate")
