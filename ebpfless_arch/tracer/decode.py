@@ -36,10 +36,6 @@ class Pending(NamedTuple):
     values: Dict[str, Any]
 
 
-# The values of a call whose arguments are read when its result is there, if at all.
-UNREAD: Dict[str, Any] = {}
-
-
 def now() -> int:
     """Nanoseconds since the epoch (to about 200 ns: Python 3.6 has no time_ns)."""
     return int(time.time() * 1e9)

@@ -15,12 +15,14 @@ from ebpfless_arch.events.records import CALL, OPEN, Record, path_of
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.decode import Pending
+from ebpfless_arch.tracer.readers import PATH_AT_MOST
 from ebpfless_arch.tracer.stops import Call, Stop
 from ebpfless_arch.tracer.syscalls import Row
 
 _OPEN = "open"
 _REMEMBERED_AT_MOST = 1024
 _UNKNOWN = -1
+_NAME = "name only"
 
 
 class Discarders:
@@ -33,19 +35,26 @@ class Discarders:
         self._late = {name: {number: rows[0] for number, rows in table.items() if late and _opens(rows)}
                       for name, table in tables.items()}
 
-    def late(self, abi: Abi, call: Call) -> Optional[Pending]:
-        """An open whose arguments need not be read before its result is there; None for all else."""
+    def late(self, stop: Stop, abi: Abi, call: Call) -> Optional[Pending]:
+        """An open of which only the name is read before its result is there; None for all else."""
         row = self._late[abi.name].get(call.number)
-        return Pending(row, call, decode.UNREAD) if row is not None else None
+        if row is None:
+            return None
+        return Pending(row, call, {_NAME: stop.string(call.arguments[row.kinds.index(syscalls.PATH)], PATH_AT_MOST)})
 
     def read_late(self, stop: Stop, pending: Pending, result: int) -> Optional[Pending]:
-        """What `late` put off, now that the call has its result; None where no rule can match."""
+        """What `late` put off, if it did, now that the call has its result; None where no rule can match."""
+        if _NAME not in pending.values:
+            return pending
         if result < 0:
             if not counts(_OPEN, result):
                 return None
         elif not self._may_match(stop.tid, result, _flags(pending)):
             return None
-        return decode.begin(stop, pending.row, pending.call)
+        whole = decode.begin(stop, pending.row, pending.call)
+        if whole is not None:
+            whole.values[syscalls.PATH] = pending.values[_NAME]
+        return whole
 
     def begin(self, stop: Stop, row: Row, call: Call) -> Optional[Pending]:
         """Read the arguments of a call at its entry; None where no rule can match."""
@@ -77,11 +86,11 @@ class Discarders:
 
 
 def _flags(pending: Pending) -> int:
-    """The flags of an open, -1 where they are in memory."""
+    """The flags of an open, -1 where they are no argument."""
     kinds = pending.row.kinds
     return pending.call.arguments[kinds.index(syscalls.FLAGS)] if syscalls.FLAGS in kinds else _UNKNOWN
 
 
 def _opens(rows: Sequence[Row]) -> bool:
-    """Whether a call makes an open event and nothing else, and returns a descriptor."""
-    return len(rows) == 1 and rows[0].event == _OPEN and not rows[0].call.startswith("truncate")
+    """Whether a call makes an open event and nothing else, has all but the name in registers and returns a descriptor."""
+    return len(rows) == 1 and rows[0].event == _OPEN and rows[0].call in ("open", "openat", "creat")

@@ -259,15 +259,13 @@ class Engine:
             return False
         tracee.carried = None
         tracee.unread = 0
-        tracee.pending = self._discarders.late(call.abi, call)
-        if tracee.pending is not None:
-            return True
+        tracee.pending = self._discarders.late(stop, call.abi, call)
         rows = self._tables[call.abi.name].get(call.number)
         if rows is None:
             if call.number not in self._numbers[call.abi.name]:
                 self._reports.unknown(stop, call)
             return False
-        for row in rows:
+        for row in rows if tracee.pending is None else ():
             if row.only and not row.wants(call.arguments):
                 continue
             if row.event == CARRIER:
@@ -317,7 +315,7 @@ class Engine:
         pending, tracee.pending = tracee.pending, None
         carried, tracee.carried = tracee.carried, None
         found: List[Record] = []
-        if pending is not None and pending.values is decode.UNREAD:
+        if pending is not None:
             pending = self._discarders.read_late(stop, pending, result)
         if pending is not None and pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
