@@ -24,7 +24,8 @@ class House:
     enter = "import sys; exec(''.join(iter(open(sys.argv[1], encoding='utf-8').readline, '# The door\\n')), {'__file__': sys.argv[1]})"
 
     def __init__(self, file: str) -> None:
-        self.file = os.path.abspath(file)
+        # A link on PATH leads to the folder where code is kept.
+        self.file = os.path.realpath(file)
         self._kept = ""
         self._stamp = b""
 
@@ -113,4 +114,5 @@ def _place(name: str) -> str:
     return next((found for found in (place + "/__init__.py", place + ".py") if found in _PARTS), "")
 
 
-sys.meta_path.insert(0, House(__file__))
+HOUSE = House(__file__)
+sys.meta_path.insert(0, HOUSE)

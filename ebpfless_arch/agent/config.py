@@ -241,3 +241,21 @@ def reference() -> str:
                 ("environment", ", ".join("`%s`" % name for name in settings.variable_names(setting)))]
         parts.append("## %s\n\n%s\n" % (key, "\n".join("- %s: %s" % row for row in rows if row[1])))
     return "\n".join(parts)
+
+
+_EXAMPLE_HEAD = """# The configuration of ebpfless. Everything stands here as it is without this file: take away the `#` of what you change.
+# `ebpfless config --origin` prints what is in effect, docs/configuration.md tells more.
+"""
+
+
+def example() -> str:
+    """docs/ebpfless.ini: a file that changes nothing and names everything."""
+    parts, section = [_EXAMPLE_HEAD], ""
+    for key in _ordered(BY_KEY):
+        setting = BY_KEY[key]
+        here, _, name = key.rpartition(".")
+        if here != section:
+            section = here
+            parts.append("\n[%s]\n" % section)
+        parts.append("# %s\n#%s = %s\n" % (setting.help, name, setting.default))
+    return "".join(parts).replace(" = \n", " =\n")
