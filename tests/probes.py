@@ -6,9 +6,9 @@ import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, List, Optional, Sequence, Type
+from typing import List, Optional, Sequence, Type
 
-from blackbox import Event, ebpfless, environment, read_events, wait_until
+from blackbox import Event, ebpfless, environment, read_events, status_field, wait_until
 
 
 def free_port() -> int:
@@ -77,7 +77,6 @@ class Probe:
         return ebpfless("trace", "--probe-addr", self.address, *options) + ["--"] + list(command)
 
 
-def tags_of(event: Event) -> List[str]:
-    """The tags of an event's context."""
-    tags: Any = event["evt"]["variables"].get("tags", [])
-    return list(tags)
+def resident(pid: int) -> int:
+    """Memory of a process that is in RAM, in bytes; 0 when it is gone."""
+    return int(status_field(pid, "VmRSS").split()[0] or 0) * 1024
