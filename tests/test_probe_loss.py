@@ -52,7 +52,8 @@ def network() -> Iterator[Network]:
 def test_200003_events_of_three_tracers_survive_a_probe(tmp_path: Path, compile_c: Compiler, network: Network) -> None:
     opens = compile_c("many_opens.c")
     secret = tmp_path / "secret"
-    secret.write_text(SECRET), secret.chmod(0o600)
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
     counts = {"one": 66667, "two": 66667, "three": 66669}
     policy = write_policy(tmp_path / "p.json", [rule("marked", 'open.file.name == ~"*.marked"')])
     shared = ["--secret-file", str(secret), "--policy", policy]

@@ -19,7 +19,7 @@ USERS = Users(elsewhere=True)
 
 def executed(time: int, pid: int, name: bytes, uid: int = 0, retval: int = 0) -> Record:
     return (records.EXEC, time, pid, pid, retval, b"/bin/" + name, name, (name, b"-x"), False, (), False, None, b"",
-            None, (uid,) * 7 + (0, 0), name, 0, time, b"0::/\n")
+            None, (uid,) * 7 + (0, 0), name, 0, time, b"0::/\n", False)
 
 
 def running(pid: int, ppid: int, name: bytes) -> Record:
@@ -63,7 +63,7 @@ def life(seed: int) -> List[Record]:
         elif deed == 7:
             found.append(called(time, pid, "prctl", {"option": 15, "name": (b"n%d" % time, False)}))
         else:
-            found.append((records.OPEN, time, pid, pid, 3, b"/x", b"/x", 0, 0, None, ""))
+            found.append((records.OPEN, time, pid, pid, 3, b"/x", b"/x", 0, 0, None, "", False))
     return found
 
 
@@ -79,7 +79,7 @@ def test_the_model_is_the_same(seed: int) -> None:
     made = Processes(USERS)
     for record in roll.records():
         made.learn(check_record(record))
-    end: Record = (records.BLIND, 999, 100, 100, "lets the last change take effect")
+    end: Record = (records.BLIND, 999, 100, 100, "lets the last change take effect", "tracer", 1)
     told.apply(end), made.apply(end)
     assert lineages(made) == lineages(told)
     assert [each[2] for each in lineages(made)[100][-2:]] == ["/bin/bash", "/bin/sshd"]
@@ -94,7 +94,7 @@ def test_lineages_and_changes_without_end_take_bounded_room() -> None:
 
 
 def test_what_changes_nothing_concerns_nobody() -> None:
-    assert not concerns_model((records.OPEN, 1, 1, 1, 3, b"/x", b"/x", 0, 0, None, ""))
+    assert not concerns_model((records.OPEN, 1, 1, 1, 3, b"/x", b"/x", 0, 0, None, "", False))
     assert not concerns_model(called(1, 1, "setuid", {"identity": None}, -1))
     assert not concerns_model(called(1, 1, "prctl", {"option": 15, "name": (b"x", False)}, -14))
 

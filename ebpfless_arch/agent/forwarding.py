@@ -277,9 +277,9 @@ class Forwarder(Receiver, Handler):
             unseen.append("calls that failed")
         if unseen and unseen != self._unseen:
             self._unseen = unseen
-            self.receive((records.BLIND, int(time.time() * 1e9), os.getpid(), os.getpid(),
-                          "the probe's rules ask for what this tracer was not started for: %s; "
-                          "with --wait-probe it is known before the start" % ", ".join(unseen)))
+            reason = ("the probe's rules ask for what this tracer was not started for: %s; with --wait-probe it is known "
+                      "before the start" % ", ".join(unseen))
+            self.receive(records.blind(int(time.time() * 1e9), os.getpid(), os.getpid(), reason, "interest"))
 
     def _obey(self, order: wire.Order) -> None:
         """Send a signal, if the probe may order that."""
