@@ -1,5 +1,6 @@
 """The way of records from tracer to keeper: nothing is lost that is not counted."""
 
+import ctypes
 import os
 import select
 from typing import Any, List, Tuple
@@ -58,6 +59,44 @@ def test_a_full_pipe_never_blocks_and_loss_is_counted() -> None:
     assert len(lost) == 1 and lost[0][4] > 0
     assert len(numbers) + lost[0][4] == total + 1
     assert numbers == sorted(numbers) and numbers[-1] == total
+    for end in ends:
+        os.close(end)
+
+
+def test_what_died_with_its_tracer_is_counted_by_its_successor_s_first_number() -> None:
+    ends, counter = make_pipe(), ctypes.c_uint64(0)
+    reader = Reader(ends[0])
+    for number in range(131):
+        last = number // 47
+        if number % 47 == 0:
+            writer = Writer(ends[1], counter=counter)
+        writer.put(record(number))
+        if number % 47 == 40:
+            writer.flush()
+    writer.flush()
+    got = all_batches(reader)
+    assert last == 2 and [each[1] for each in got if each[0] == records.BLIND] == (
+        list(range(41)) + list(range(47, 88)) + list(range(94, 131)))
+    assert [each[4] for each in got if each[0] == records.LOST] == [6, 6]
+    assert reader.expected == counter.value == 131
+    for end in ends:
+        os.close(end)
+
+
+def test_what_became_of_the_command_is_never_dropped() -> None:
+    ends = make_pipe()
+    writer, reader = Writer(ends[1], room=3000), Reader(ends[0])
+    sent = [record(number, 500) for number in range(10007)]
+    for number in (5003, 5009, 10006):
+        sent[number] = (records.STATE, number, 1, 1, records.ENDED, (0, 0))
+    for each in sent:
+        writer.put(each)
+    got: List[Record] = []
+    while not writer.flush():
+        got += all_batches(reader)
+    got += all_batches(reader)
+    assert [each for each in got if each[0] == records.STATE] == [sent[number] for number in (5003, 5009, 10006)]
+    assert sum(each[4] if each[0] == records.LOST else 1 for each in got) == len(sent)
     for end in ends:
         os.close(end)
 

@@ -67,6 +67,7 @@ SYSCALLS = {
     "statmount": 457, "listmount": 458, "lsm_get_self_attr": 459, "lsm_set_self_attr": 460,
     "lsm_list_modules": 461, "mseal": 462, "setxattrat": 463, "getxattrat": 464, "listxattrat": 465,
     "removexattrat": 466, "open_tree_attr": 467,
+    "file_getattr": 468, "file_setattr": 469, "listns": 470,
 }
 
 # O_DIRECTORY, O_NOFOLLOW, O_DIRECT and O_LARGEFILE (arch/arm64/include/uapi/asm/fcntl.h; so it is on 32-bit ARM) and

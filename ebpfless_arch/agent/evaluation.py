@@ -29,13 +29,14 @@ from ebpfless_arch.rules.files import BUILT_IN
 from ebpfless_arch.rules.narrowing import needed_cases
 from ebpfless_arch.rules.necessary import path_need
 from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
-from ebpfless_arch.tracer import syscalls
+from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.keeper import Answer, Receiver
 
 # What a traced program does that only --events asks for.
 ALL_EVENTS = syscalls.EVENTS | ANSWERS
 
 _LIMITED_NAMED = 10
+_LOSS_PAUSE_NS = 10 ** 9
 
 
 class Source:
@@ -66,6 +67,7 @@ class Agent(Receiver):
         self._sequence = 0
         self._broken: Dict[Output, int] = {}
         self.lost = 0
+        self._loss = 0, 0, 0
         self.faults = 0
         self.detections = 0
         self.events_by_type: Dict[str, int] = {}
@@ -78,11 +80,26 @@ class Agent(Receiver):
     def receive(self, record: Record, number: int = 0) -> None:
         """Take one record of the source; `number` is the record's, where it has one."""
         if record[0] == records.LOST:
-            self.lost += record[4]
+            self._lose(record[1], record[2], record[4])
         elif record[0] == records.FAULT:
             self.failed(record[4])
         else:
             self._tell(self._event(record, number))
+
+    def _lose(self, time: int, pid: int, count: int) -> None:
+        """Records were lost: that is told at once, but not more often than once a second."""
+        since, _, untold = self._loss
+        self.lost += count
+        self._loss = since, pid, untold + count
+        if time - since >= _LOSS_PAUSE_NS:
+            self._tell_loss(time)
+
+    def _tell_loss(self, time: int) -> None:
+        _, pid, untold = self._loss
+        self._loss = time, pid, 0
+        self._tell(self._event(records.blind(
+            time, pid, pid, "%d records of the tracer were lost: the agent was too slow, or the tracer was killed" % untold,
+            "lost", untold)))
 
     def learn(self, record: Record) -> None:
         """Let the model know what a record tells, without judging it."""
@@ -182,11 +199,13 @@ class Agent(Receiver):
 
     def close(self) -> None:
         """Write everything out and say what was lost."""
+        if self._loss[2]:
+            self._tell_loss(decode.now())
         dropped = sum([self._attempt(output, output.close) for output in self._outputs])
         if dropped:
             complain("%d lines were dropped, for whoever reads the output was too slow" % dropped)
         if self.lost:
-            complain("%d records of the tracer were lost: the agent was too slow" % self.lost)
+            complain("%d records of the tracer were lost" % self.lost)
         self._tell_limits()
 
     def _tell_limits(self) -> None:

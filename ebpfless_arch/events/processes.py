@@ -210,7 +210,8 @@ class Processes:
 
     def _blind_spot(self, record: Record) -> Event:
         _, time, pid, tid, reason, kind, count = record
-        return BlindSpotEvent(time, self._get(pid), tid, reason, kind, count)
+        process = self._get(pid) if pid else self._target(0)
+        return BlindSpotEvent(time, process, tid, reason, kind, count)
 
 
 def _texts(words: Tuple[bytes, ...]) -> List[str]:

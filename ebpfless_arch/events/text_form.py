@@ -67,7 +67,7 @@ def _fork_text(event: Event) -> str:
 
 def _blind_spot_text(event: Event) -> str:
     assert isinstance(event, BlindSpotEvent)
-    times = " (%d times)" % event.count if event.count > 1 else ""
+    times = " (%d times)" % event.count if event.count > 1 and event.kind != "lost" else ""
     return "is not fully seen: " + printable(event.reason) + times
 
 

@@ -229,7 +229,15 @@ class Keeper:
                 self._done = True
             if not reader.is_loaded():
                 self._held_up = self._receiver.idle()
+        if self._done:
+            self._lose(self._pulse.records.value - self._reader.expected)
         self._receiver.close()
+
+    def _lose(self, count: int) -> None:
+        """So many records have not arrived."""
+        if count > 0:
+            main = self._main or min(self._family, default=0)
+            self._hand_over(self._receiver.receive, (records.LOST, decode.now(), main, main, count))
 
     def _ready(self, reader: pipe.Reader) -> List[int]:
         """Descriptors with news; waits for some unless there is something to do already."""
@@ -297,6 +305,8 @@ class Keeper:
                 self._on_state(record)
             elif record[0] == records.ASK:
                 self._ask(record[4], record[5])
+            elif record[0] == records.LOST:
+                self._lose(record[4])
             else:
                 self._keep_family(record)
                 self._hand_over(self._receiver.receive, record)

@@ -1,17 +1,19 @@
-"""Records on their way from the tracer to the keeper: batches, marshalled, in pieces.
+"""Records on their way from the tracer to the keeper: numbered, in batches, marshalled, in pieces.
 
 A tracer and the one that stands by for it write into the same pipe. No piece is longer than PIPE_BUF, so each arrives
 whole or not at all (pipe(7)); the batch that a dead tracer had begun ends where its successor's first piece comes.
+Records are numbered on from tracer to tracer, so that whatever does not arrive leaves a gap.
 """
 
 import collections
+import ctypes
 import fcntl
 import marshal
 import os
 import select
 import struct
 import time
-from typing import Deque, List, NamedTuple, Tuple
+from typing import Deque, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
@@ -57,22 +59,22 @@ class Ends(NamedTuple):
 
 def open_ends(link: Link) -> Ends:
     """The tracer's side of a link."""
-    writer = Writer(link.output)
+    writer = Writer(link.output, counter=link.pulse.records)
     return Ends(writer, Asker(writer, link.verdicts), link.pulse)
 
 
 class Writer:
-    """The tracer's end. Never blocks: what the pipe does not take waits in memory, up to `room` bytes;
-    beyond that, records are dropped and counted, and the count follows as soon as there is room."""
+    """The tracer's end. Never blocks: what the pipe does not take waits in memory, up to `room` bytes; beyond that, records
+    are dropped, all but those about the command's state. `counter` is the number of the next record."""
 
-    def __init__(self, descriptor: int, room: int = 2 << 20) -> None:
+    def __init__(self, descriptor: int, room: int = 2 << 20, counter: Optional[ctypes.c_uint64] = None) -> None:
         self._descriptor = descriptor
         self._batch: List[Record] = []
         self._name = int.from_bytes(os.urandom(4), "little")
         self._waiting: Deque[bytes] = collections.deque()
         self._waiting_bytes = 0
         self._room = room
-        self._lost = 0
+        self._counter = counter if counter is not None else ctypes.c_uint64(0)
         self._broken = False
 
     @property
@@ -83,6 +85,7 @@ class Writer:
     def put(self, record: Record) -> None:
         """Add a record to the batch."""
         self._batch.append(record)
+        self._counter.value += 1
         if len(self._batch) >= _BATCH:
             self.flush()
 
@@ -112,12 +115,16 @@ class Writer:
         batch, self._batch = self._batch, []
         if self._broken:
             return
-        told = [(records.LOST, batch[0][1], 0, 0, self._lost)] if self._lost else []
-        data = marshal.dumps(batch + told)
-        if self._waiting_bytes + len(data) > self._room:
-            self._lost += len(batch)
+        first = self._counter.value - len(batch)
+        data = marshal.dumps((first, batch))
+        if self._waiting_bytes + len(data) <= self._room:
+            self._append(data)
             return
-        self._lost = 0
+        for number, record in enumerate(batch, first):
+            if record[0] == records.STATE:
+                self._append(marshal.dumps((number, [record])))
+
+    def _append(self, data: bytes) -> None:
         for start in range(0, len(data), _CONTENT):
             part = data[start:start + _CONTENT]
             self._waiting.append(_HEAD.pack(self._name, len(part), start + _CONTENT >= len(data)) + part)
@@ -191,8 +198,9 @@ def send_verdict(descriptor: int, number: int, refusal: int) -> None:
 
 
 class Reader:
-    """The keeper's end. It takes in whatever has arrived, so that the small tracer need not hold it,
-    and gives it out batch by batch. Up to `room` bytes wait here."""
+    """The keeper's end. It takes in whatever has arrived, so that the small tracer need not hold it, and gives it out batch
+    by batch, with a record that says how many are missing before it. Up to `room` bytes wait here. `expected` is the
+    number of the next record."""
 
     def __init__(self, descriptor: int, room: int = 256 << 20) -> None:
         self.descriptor = descriptor
@@ -203,6 +211,7 @@ class Reader:
         self._held = 0
         self._writer = -1
         self._room = room
+        self.expected = 0
 
     def has_room(self) -> bool:
         """Whether it wants more."""
@@ -239,8 +248,12 @@ class Reader:
             return []
         data = self._batches.popleft()
         self._held -= len(data)
-        found: List[Record] = marshal.loads(data)
-        return found
+        first, found = marshal.loads(data)
+        # A new image that shares no memory with the old one begins anew.
+        missing = max(0, first - self.expected)
+        self.expected = first + len(found)
+        batch: List[Record] = [(records.LOST, found[0][1], 0, 0, missing)] + found if missing else found
+        return batch
 
     def _sort(self) -> None:
         """Put the pieces that have come whole together."""

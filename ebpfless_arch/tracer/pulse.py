@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("=Qq")
-_STOPS_OFFSET = 16
+_STOPS_OFFSET, _RECORDS_OFFSET = 16, 24
 _MFD_CLOEXEC = 1
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
@@ -27,7 +27,7 @@ class Held(NamedTuple):
 
 class Pulse:
     """Written at every stop, so both ways are short. `descriptor` lets a new image go on, -1 where there is none (before
-    3.17, and C libraries that lack the call)."""
+    3.17, and C libraries that lack the call). `records` counts those that were made, whether they have arrived or not."""
 
     def __init__(self, descriptor: int = -1) -> None:
         self.descriptor = descriptor if descriptor >= 0 else _make_file()
@@ -35,6 +35,7 @@ class Pulse:
             os.ftruncate(self.descriptor, _SIZE)
         self._memory = mmap.mmap(self.descriptor, _SIZE)
         self._stops = ctypes.c_uint64.from_buffer(self._memory, _STOPS_OFFSET)
+        self.records = ctypes.c_uint64.from_buffer(self._memory, _RECORDS_OFFSET)
 
     def begin(self, tid: int) -> None:
         """The tracer deals with a stop from now on."""

@@ -4,6 +4,7 @@ import errno
 import traceback
 from typing import Set
 
+from ebpfless_arch.abi import AMD64
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer import decode
@@ -58,7 +59,7 @@ class Reports:
 
     def foreign(self, stop: Stop, call: Call) -> None:
         """A call of an ABI that we do not know."""
-        name = "the x32 ABI" if call.number >> 30 == _X32 else "an unknown ABI"
+        name = "the x32 ABI" if stop.machine.abis[0] is AMD64 and call.number >> 30 == _X32 else "an unknown ABI"
         self._blind(stop, "abi", "a system call of %s (number %#x); this program's calls by it are not seen"
                     % (name, call.number & 0xFFFFFFFF))
 
