@@ -176,7 +176,8 @@ class Engine:
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
         while not news and not self._writer.flush():
-            self._writer.wait(_PATIENCE_SECONDS)
+            # The next stop ends this as well (SIGCHLD is blocked here): no tracee waits for a slow reader.
+            signal.sigtimedwait([signal.SIGCHLD], _PATIENCE_SECONDS)
             news = pending_news()
         return news or [os.waitpid(-1, ptrace.WALL)]
 
