@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -39,6 +40,12 @@ def tracer_of(pid: int) -> int:
     return int(status_field(pid, "TracerPid") or 0)
 
 
+def finish(session: Session) -> None:
+    """The shell ends as it does without us; what the dead tracer had not handed on yet is counted."""
+    result = session.finish()
+    assert result[:2] == (7, b"") and re.sub(rb"ebpfless: \d+ records of the tracer were lost\n", b"", result.stderr) == b""
+
+
 def kill_tracer(pid: int) -> None:
     """Kill the tracer and wait for its successor."""
     old = tracer_of(pid)
@@ -64,9 +71,10 @@ def test_a_killed_tracer_is_replaced(tmp_path: Path, kills: int) -> None:
             wait_until(lambda: len(opened(output, file)) == 1 + number, "the event is written")
             kill_tracer(shell)
             ask(session, "after%d" % number)
-        assert session.finish()[:3] == (7, b"", b"")
+        finish(session)
     events = read_events(str(output))
-    gaps = [event["evt"]["variables"]["reason"] for event in named(events, "blind_spot")]
+    gaps = [event["evt"]["variables"]["reason"] for event in named(events, "blind_spot")
+            if event["evt"]["variables"]["kind"] == "tracer"]
     assert len(gaps) == kills and all("traced again after" in gap for gap in gaps)
     assert len(opened(output, file)) == 1 + kills
     assert [event["exit"]["code"] for event in named(events, "exit")] == [7]
@@ -80,7 +88,7 @@ def test_a_killed_tracer_is_replaced_where_ends_of_children_are_ignored(tmp_path
         ask(session, "before")
         kill_tracer(shell)
         ask(session, "after")
-        assert session.finish()[:3] == (7, b"", b"")
+        finish(session)
 
 
 def test_a_killed_tracer_s_children_are_taken_over_as_well(tmp_path: Path) -> None:

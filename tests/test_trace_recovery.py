@@ -40,7 +40,7 @@ def faulty(where: str, flag: Path, command: List[str], error: str = "MemoryError
 def reasons(output: Path) -> List[str]:
     whole = output.read_bytes().rpartition(b"\n")[0] if output.exists() else b""
     events = [event for event in read_lines(whole) if event["evt"]["name"] == "blind_spot"]
-    return [event["evt"]["variables"]["reason"] for event in events]
+    return [event["evt"]["variables"]["reason"] for event in events if event["evt"]["variables"]["kind"] != "lost"]
 
 
 def read_lines(data: bytes) -> List[Event]:
