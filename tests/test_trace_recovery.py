@@ -115,8 +115,11 @@ def test_a_tracer_that_crashes_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_stopped_tracer_is_woken(tmp_path: Path) -> None:
+    """Without anybody who stands by."""
     file, output = tmp_path / "file", tmp_path / "events"
-    with start(file, output) as session:
+    file.write_text("content\n")
+    command = trace_command(["sh", "-c", READER, str(file)], ["--disable-seccomp"] + event_options(str(output)))
+    with Session(command) as session:
         shell = int(session.line())
         os.kill(tracer_of(shell), signal.SIGSTOP)
         began = time.monotonic()

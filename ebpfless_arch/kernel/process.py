@@ -8,6 +8,7 @@ from ebpfless_arch.kernel.libc import failure, function
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_PTRACER = 0x59616D61
 _PR_SET_CHILD_SUBREAPER = 36
 
 _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
@@ -22,6 +23,12 @@ def become_subreaper(truly: bool = True) -> None:
 def be_told_of_orphanhood(number: int) -> None:
     """Get this signal when our parent dies (prctl(2), PR_SET_PDEATHSIG)."""
     _prctl(_PR_SET_PDEATHSIG, number, None, 0, 0)
+
+
+def allow_tracer(pid: int) -> None:
+    """Let a process that is no ancestor trace us where Yama asks for that (ptrace_scope 1); without Yama it is of no
+    effect (prctl(2), PR_SET_PTRACER)."""
+    _prctl(_PR_SET_PTRACER, pid, None, 0, 0)
 
 
 def ask_to_be_spared(score: int = -900) -> bool:

@@ -131,6 +131,11 @@ def is_thread_of(tid: int, pid: int) -> bool:
     return os.path.exists(b"%b/%d/task/%d" % (PROC, pid, tid))
 
 
+def exists(tid: int) -> bool:
+    """Whether there is a thread of that id, be it a dead one that nobody has waited for yet."""
+    return os.path.exists(b"%b/%d" % (PROC, tid))
+
+
 def threads(pid: int) -> List[int]:
     """Ids of the threads of a process; raises OSError."""
     try:

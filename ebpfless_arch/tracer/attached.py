@@ -38,6 +38,8 @@ class AttachedEngine(Engine):
                  deadly: bool = False) -> None:
         Engine.__init__(self, machine, wanted._replace(events=wanted.events & _SHOWN) if level == PROCESS else wanted,
                         ends, level == PROCESS, keeper, deadly)
+        # Without a tracer no call of theirs fails: the keeper's next one is soon enough.
+        self.watched = False
         self._level = level
         self._memory = machine.memory
         self._interrupted: Set[int] = set()

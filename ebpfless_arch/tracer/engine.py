@@ -31,6 +31,8 @@ _PATIENCE_SECONDS = 0.05
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
+DONE, BROKEN, ALONE = range(3)
+
 
 def pending_news() -> List[Tuple[int, int]]:
     """All statuses of tracees that have come; raises ChildProcessError when there is none left that could have one."""
@@ -82,7 +84,11 @@ class Engine:
         self._reports = Reports(self._writer)
         self._takes_privileges = privileges.are_taken_away(machine.features, filtered)
         self._halted = False
+        self._ended = False
         self._exhausted = False
+        self._alone = False
+        self.standby = 0
+        self.watched = filtered and not deadly
         self._news: List[Tuple[int, int]] = []
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
@@ -129,18 +135,29 @@ class Engine:
                 except OSError as error:
                     problem = problem or str(error.strerror)
 
-    def run(self) -> bool:
-        """Trace until there is nothing left to trace; False when it cannot go on like this, and another engine has to
-        restore this one's snapshot."""
+    def threads(self) -> List[int]:
+        """The ids of all threads under trace."""
+        return [tracee.tid for tracee in self._tracees]
+
+    @property
+    def main(self) -> int:
+        """The command's process id."""
+        return self._reports.main
+
+    def run(self) -> int:
+        """Trace until there is nothing left to trace (DONE), or nobody stands by any more (ALONE); BROKEN when it cannot
+        go on like this, and another engine has to restore this one's snapshot."""
+        self._alone = False
         try:
-            while not self._exhausted:
+            while not self._exhausted and not self._alone:
                 self._deal_with(self._wait())
+            return ALONE if self._alone and not self._exhausted else BROKEN
         except ChildProcessError:
             self._reports.emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
-            return True
+            return DONE
         except Exception:  # fail-open: the tracees that wait for us must be resumed by somebody
             self._reports.fault(0, 0)
-        return False
+        return BROKEN
 
     def snapshot(self) -> Snapshot:
         """What another engine needs to go on with these tracees."""
@@ -179,7 +196,21 @@ class Engine:
             # The next stop ends this as well (SIGCHLD is blocked here): no tracee waits for a slow reader.
             signal.sigtimedwait([signal.SIGCHLD], _PATIENCE_SECONDS)
             news = pending_news()
+        if not news and self.standby and self._nobody_is_left():
+            self._dismiss_standby()
         return news or [os.waitpid(-1, ptrace.WALL)]
+
+    def _nobody_is_left(self) -> bool:
+        """Whether only our own child, which stands by, could still have news. When the command has ended, what we know is
+        checked: a thread may have gone without a word (ptrace(2), "execve")."""
+        if self._ended or not self.main:
+            return not any(procfs.exists(tracee.tid) for tracee in self._tracees)
+        return not len(self._tracees)
+
+    def _dismiss_standby(self) -> None:
+        os.kill(self.standby, signal.SIGKILL)
+        os.waitpid(self.standby, 0)
+        self.standby = 0
 
     def _is_stale(self, tid: int, status: int) -> bool:
         """Whether a status that had to wait is no longer true: when another thread has exec'ed meanwhile, the
@@ -411,6 +442,10 @@ class Engine:
         return tracee
 
     def _on_end(self, tid: int, status: int) -> None:
+        if tid == self.standby:
+            self.standby, self._alone = 0, True
+            self.watched = os.WIFSIGNALED(status)  # it ends by itself where it cannot do its work
+            return
         tracee = self._tracees.remove(tid)
         if tracee is None:
             return
@@ -425,6 +460,7 @@ class Engine:
             cause, code = (1 if os.WCOREDUMP(status) else 2), os.WTERMSIG(status)
         self._reports.emit((records.EXIT, decode.now(), tid, tid, cause, code))
         self._halt_keeper(tid, False)
+        self._ended = self._ended or tid == self.main
         self._reports.state(tid, records.ENDED, (status, len(self._tracees)))
 
     def _report_last_act(self, tracee: Tracee) -> None:

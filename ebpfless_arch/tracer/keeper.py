@@ -103,10 +103,9 @@ class Keeper:
         self._held: List[signals.Received] = []
         self._tracer = 0
         self._tracer_status = 0
+        self._standby = 0
         self._reader = pipe.Reader(-1)
         self._features = NO_PTRACE
-        self._in_background = False
-        self._first_tracer = 0
         self._main = 0
         self._begun = False
         self._parting = False
@@ -198,6 +197,7 @@ class Keeper:
             os.close(self._verdicts)
         self._verdicts = verdicts[1]
         self._tracer = child
+        self._standby = 0
         self._tracer_status = 0
         self._reader.move(ends[0])
 
@@ -265,7 +265,7 @@ class Keeper:
         if now - self._looked < watchdog.PERIOD_SECONDS or not self._tracer or not self._begun:
             return
         self._looked = now
-        told = self._watchdog.look(self._tracer)
+        told = self._watchdog.look(self._tracer, self._standby)
         if told:
             self._tell(told)
         if self._watchdog.is_hopeless() and self._plan is not None and not self._plan.deadly:
@@ -294,7 +294,6 @@ class Keeper:
                 return True
         except OSError:
             return False  # no room for a copy: then the original stays
-        self._in_background, self._first_tracer = True, self._tracer
         _nullify((0, 1, 2))
         self._watch()
         os._exit(0)
@@ -368,6 +367,9 @@ class Keeper:
             self._receiver.notice(value)
         elif word == records.DONE:
             self._done = True
+        elif word == records.TRACER:
+            self._tracer, self._standby = value
+            self._tracer_status = 0
 
     def _tell_cost(self) -> None:
         assert self._plan is not None
@@ -378,7 +380,7 @@ class Keeper:
         """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
         while not self._begun and self._reader.has_batch():
             self._on_records(self._reader.batch())
-        if self._tracer and not self._adopts_tracer():
+        if self._tracer and self._is_ours(self._tracer):
             self._reap(0)
         elif self._tracer and not self._reader.has_batch():
             # It is not our child, and says before it ends of itself that all is done.
@@ -387,9 +389,12 @@ class Keeper:
             self._tracer, self._tracer_status = 0, signal.SIGKILL
         return self._tracer_status != 0
 
-    def _adopts_tracer(self) -> bool:
-        """Whether the tracer was started by the process whose copy this is."""
-        return self._in_background and self._tracer == self._first_tracer
+    def _is_ours(self, pid: int) -> bool:
+        """Whether a process is our child: in the background the tracer may be none."""
+        try:
+            return procfs.stat(pid).ppid == os.getpid()
+        except OSError:
+            return False
 
     def _take_over(self) -> bool:
         """Start another tracer for what is left of the command's processes; False when nothing is left.

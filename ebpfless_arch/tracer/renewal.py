@@ -1,21 +1,23 @@
-"""A tracer in trouble becomes a new one: it executes itself anew and keeps its ptrace links (they survive execve).
+"""The life of a tracer process, with another one standing by for it. In trouble it becomes a new one: it executes itself
+anew and keeps its ptrace links (they survive execve).
 
 The tracees never notice: those that come to a stop meanwhile wait for some 30 ms, and no call of theirs fails. If even
-that is impossible, the tracer ends and the keeper starts another one.
+that is impossible, the tracer ends and the one that stands by, or the keeper, takes over.
 """
 
 import errno
 import marshal
 import os
 import sys
+import time
 from typing import Any, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import process
 from ebpfless_arch.kernel.features import Features
-from ebpfless_arch.tracer import decode
-from ebpfless_arch.tracer.engine import Engine, Snapshot
+from ebpfless_arch.tracer import decode, standby, watchdog
+from ebpfless_arch.tracer.engine import ALONE, DONE, Engine, Snapshot
 from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, Plan, make_engine
 from ebpfless_arch.tracer.pipe import Ends, Link, make_pipe, open_ends
 from ebpfless_arch.tracer.pulse import Pulse
@@ -35,23 +37,68 @@ class State(NamedTuple):
     features: Tuple[Any, ...]
     link: Tuple[int, int, int]
     engine: Snapshot
+    standby: int
     since: int
     renewals: int
 
 
 def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, former: Optional[State] = None) -> None:
-    """Let an engine run to its end; where it fails, go on in a new image. Raises OSError where that cannot be."""
-    done = engine.run()
+    """Let an engine run to its end; where it fails, go on in a new image. Raises OSError where that cannot be.
+
+    This is the way of the stand-by, too, once it has taken over.
+    """
+    death: Optional[standby.Death] = None
+    main = engine.main
+    while True:
+        if engine.watched and not engine.standby:
+            child, tracer = _fork(ends)
+            if child == 0:
+                death = standby.attend(tracer)
+                engine, plan, ends = _successor(plan, found, link)
+                continue  # it will need somebody as well, and now, while nothing has been let go
+            engine.standby, engine.watched = max(child, 0), child > 0
+        if death is not None:
+            standby.await_watch(engine.standby)
+            gap = standby.succeed(engine, death, plan.keeper, main)
+            death = former = None
+            ends.writer.put(records.blind(decode.now(), main, main, str(gap)))
+        ends.writer.put((records.STATE, decode.now(), main, main, records.TRACER, (os.getpid(), engine.standby)))
+        ends.writer.flush()
+        outcome = engine.run()
+        if outcome != ALONE:
+            break
     ends.writer.drain(DRAIN_SECONDS)
-    if done:
-        return
+    if outcome != DONE:
+        _renew(engine, plan, found, link, former)
+
+
+def _fork(ends: Ends) -> Tuple[int, int]:
+    """Have a copy of this process stand by: returns its id (0 in the copy, -1 where there can be none) and ours."""
+    ends.writer.flush()
+    try:
+        return standby.fork()
+    except OSError:
+        return -1, 0
+
+
+def _successor(plan: Plan, found: Features, link: Link) -> Tuple[Engine, Plan, Ends]:
+    """An engine for a tracer that takes another one's place; it looks at no file's attributes if those held that one up."""
+    held = link.pulse.held()
+    if held is not None and time.monotonic() - held.since >= watchdog.HOPELESS_SECONDS:
+        plan = plan._replace(attributes=False)
+    link.pulse.end()
+    ends = open_ends(link)
+    return make_engine(MACHINES[os.uname().machine], found, plan, ends)[0], plan, ends
+
+
+def _renew(engine: Engine, plan: Plan, found: Features, link: Link, former: Optional[State]) -> None:
     now = decode.now()
     renewals = former.renewals if former is not None and now - former.since < _LONG_AGO_NS else 0
     if renewals >= _RENEWALS_AT_MOST:
         raise OSError(errno.ELOOP, "the tracer fails again and again")
     # The command line may be long, and nobody needs it any more.
     _become(State(tuple(plan._replace(command=[])), tuple(found), (link.output, link.verdicts, link.pulse.descriptor),
-                  engine.snapshot(), now, renewals + 1))
+                  engine.snapshot(), engine.standby, now, renewals + 1))
 
 
 def _become(state: State) -> None:
@@ -77,6 +124,7 @@ def go_on(descriptor: str) -> None:
     link = Link(state.link[0], state.link[1], Pulse(state.link[2]))
     ends = open_ends(link)
     engine, _ = make_engine(MACHINES[os.uname().machine], found, plan, ends)
+    engine.standby = state.standby
     lost = engine.restore(state.engine)
     main = state.engine[0]
     ends.writer.put(records.blind(

@@ -1,11 +1,14 @@
 """The threads under trace, by their ids: who they are, and what is awaited of each."""
 
 import os
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer.decode import Pending
 from ebpfless_arch.tracer.payload import Carried
+
+# The states (proc(5)) in which a thread may soon do a call: those that run before those that wait at a stop.
+_ACTIVE = b"tR"
 
 Thread = Tuple[int, int, bool, bool]
 """A thread, its process, whether it is in a call, and at which of its stops: what outlives an engine."""
@@ -95,13 +98,36 @@ class Tracees:
 
 
 def threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
-    """Thread and process ids of all that live below the keeper or are of the family, but for this very process."""
-    found: List[Tuple[int, int]] = []
-    for pid in sorted(set(procfs.descendants(keeper, *family)).union(family)):
-        if pid == os.getpid():
-            continue
+    """Thread and process ids of all that live without a tracer below the keeper or are of the family, but for this very
+    process."""
+    pids = set(procfs.descendants(keeper, *family)).union(family)
+    pids.discard(os.getpid())
+    return _threads_of(sorted(pids), 0)
+
+
+def threads_traced_by(tracer: int) -> List[Tuple[int, int]]:
+    """Thread and process ids of all that a process traces, those first that are the next to do something."""
+    return _threads_of([pid for pid in procfs.processes() if _state_and_tracer(pid)[1] == tracer], tracer)
+
+
+def _threads_of(pids: Iterable[int], tracer: int) -> List[Tuple[int, int]]:
+    found: List[Tuple[int, int, int]] = []
+    for pid in pids:
         try:
-            found += [(tid, pid) for tid in procfs.threads(pid) if not procfs.is_dead(pid, tid)]
+            tids = procfs.threads(pid)
         except OSError:
             continue
-    return found
+        for tid in tids:
+            state, its_tracer = _state_and_tracer(tid)
+            if its_tracer == tracer and state not in b"ZX":
+                found.append((_ACTIVE.find(state), tid, pid))
+    return [(tid, pid) for _, tid, pid in sorted(found, reverse=True)]
+
+
+def _state_and_tracer(tid: int) -> Tuple[bytes, int]:
+    """What a thread is doing, by a letter, and the process that traces it; "X" for one that is gone."""
+    try:
+        table = procfs.status(tid)
+        return table[b"State"][:1], int(table[b"TracerPid"])
+    except (OSError, KeyError, ValueError):
+        return b"X", -1

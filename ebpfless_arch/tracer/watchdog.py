@@ -15,7 +15,7 @@ from ebpfless_arch.tracer.pulse import Held, Pulse
 
 PERIOD_SECONDS = 0.5
 _LONG_SECONDS = 1.0
-_HOPELESS_SECONDS = 3.0
+HOPELESS_SECONDS = 3.0
 _SLEEPING = ("D", "S")
 _STOPPED = "T"
 
@@ -29,7 +29,7 @@ class Watchdog:
         self._told: Optional[Held] = None
         self._asleep = 0
 
-    def look(self, tracer: int) -> str:
+    def look(self, tracer: int, standby: int = 0) -> str:
         """What is to be told of it, "" when all is well. A tracer that somebody has stopped is woken."""
         try:
             state = procfs.stat(tracer).state
@@ -38,6 +38,9 @@ class Watchdog:
         if state == _STOPPED:
             os.kill(tracer, signal.SIGCONT)
             return "somebody had stopped the tracer (SIGSTOP), and with it every traced program; it goes on"
+        if standby and self._is_stopped(standby):
+            os.kill(standby, signal.SIGCONT)
+            return "somebody had stopped the process that stands by for the tracer (SIGSTOP); it goes on"
         held = self._pulse.held()
         late = held is not None and time.monotonic() - held.since >= _LONG_SECONDS
         # One that could run and does not get to is no hopeless case: the machine is busy.
@@ -47,11 +50,17 @@ class Watchdog:
         self._told = held
         return self._describe(held, tracer, state)
 
+    def _is_stopped(self, pid: int) -> bool:
+        try:
+            return procfs.stat(pid).state == _STOPPED
+        except OSError:
+            return False
+
     def is_hopeless(self) -> bool:
         """Whether the tracer has slept for seconds over one stop: somebody else has to go on."""
         held = self._pulse.held()
         return (held is not None and self._asleep > 1 and held == self._told
-                and time.monotonic() - held.since >= _HOPELESS_SECONDS)
+                and time.monotonic() - held.since >= HOPELESS_SECONDS)
 
     def forget(self) -> None:
         """The tracer is gone; what it was at is over."""
