@@ -298,7 +298,7 @@ ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + 
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
-_ENDINGS = ("", WIDE, "_time64")
+ENDINGS = ("", WIDE, "_time64")
 # A filter that asked for more would be long for every call; and jumps of 255 instructions are the farthest.
 _TESTS_AT_MOST = 160
 
@@ -319,7 +319,7 @@ def by_number(abi: Abi, chosen: Sequence[Row]) -> Dict[int, List[Row]]:
     """The chosen rows by the call numbers of one ABI; calls that it lacks are left out."""
     found: Dict[int, List[Row]] = {}
     for row in chosen:
-        for ending in _ENDINGS:
+        for ending in ENDINGS:
             number = abi.syscalls.get(row.call + ending)
             if number is not None and row.pointer_size in (0, abi.pointer_size):
                 found.setdefault(number, []).append(row)
