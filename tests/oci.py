@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 import pytest
 
-from blackbox import Result, end_tree, wait_until
+from blackbox import Result, end_tree, status_field, wait_until
 
 DEFAULT_CAPABILITIES = tuple("CAP_" + name for name in """
     CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL
@@ -212,7 +212,8 @@ class Spec(NamedTuple):
 
     `binds` maps paths of the host to places in the container, read-only; `writable` the same with writing allowed.
     `pid` and `network` are "" for a namespace of their own, "host", or the path of one to share. `private_cgroup` is what
-    engines do on hosts with cgroup v2: the container sees itself at the root of its cgroups.
+    engines do on hosts with cgroup v2: the container sees itself at the root of its cgroups. `system` is for a command that
+    is an init system: all capabilities that we have, cgroups that can be written, nothing masked.
     """
 
     command: Sequence[str]
@@ -228,6 +229,7 @@ class Spec(NamedTuple):
     directory: str = "/"
     seccomp: bool = True
     no_new_privileges: bool = False
+    system: bool = False
 
 
 class Container:
@@ -235,6 +237,7 @@ class Container:
 
     def __init__(self, root: Path, command: Sequence[str], **spec: Any) -> None:
         needed()
+        self.root = root
         # 64 hexadecimal digits, as Docker and containerd name theirs.
         self.id = ("%08x%08x" % (os.getpid(), next(_numbers))) * 4
         self._folder = Path(tempfile.mkdtemp(prefix="ebpfless-bundle-"))
@@ -332,7 +335,7 @@ def configuration(root: Path, identifier: str, spec: Spec) -> Dict[str, Any]:
     """The config.json of an OCI bundle (runtime-spec 1.0)."""
     environment = dict({"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": identifier[:12],
                         "PYTHONDONTWRITEBYTECODE": "1"}, **spec.environment)
-    allowed = sorted(set(spec.capabilities))
+    allowed = sorted(set(_all_capabilities() if spec.system else spec.capabilities))
     kept = allowed if spec.uid == 0 else []
     return {
         "ociVersion": "1.0.2",
@@ -344,13 +347,19 @@ def configuration(root: Path, identifier: str, spec: Spec) -> Dict[str, Any]:
         "root": {"path": str(root), "readonly": spec.read_only},
         "hostname": identifier[:12],
         "mounts": _mounts(spec),
-        "linux": dict(_LINUX, namespaces=_namespaces(spec), cgroupsPath="/%s/docker/%s" % (_CGROUP, identifier),
+        "linux": dict(_SYSTEM if spec.system else _LINUX, namespaces=_namespaces(spec), cgroupsPath="/%s/docker/%s" % (_CGROUP, identifier),
                       **_limits(spec)),
     }
 
 
+def _all_capabilities() -> List[str]:
+    """The names that runc knows of the capabilities in our bounding set (capabilities(7))."""
+    bits = int(status_field(os.getpid(), "CapBnd"), 16)
+    return ["CAP_" + name for number, name in enumerate(_CAPABILITIES) if bits >> number & 1]
+
+
 def _limits(spec: Spec) -> Dict[str, Any]:
-    profile = seccomp_profile(spec.capabilities) if spec.seccomp else None
+    profile = seccomp_profile(spec.capabilities) if spec.seccomp and not spec.system else None
     return {"seccomp": profile} if profile else {}
 
 
@@ -359,7 +368,7 @@ def _namespaces(spec: Spec) -> List[Dict[str, str]]:
     for kind, wanted in (("pid", spec.pid), ("network", spec.network)):
         if wanted != "host":
             found.append({"type": kind, "path": wanted} if wanted else {"type": kind})
-    if spec.private_cgroup:
+    if spec.private_cgroup or spec.system:
         found.append({"type": "cgroup"})
     return found
 
@@ -369,6 +378,9 @@ def _mounts(spec: Spec) -> List[Dict[str, Any]]:
               ("tmpfs", "/tmp", ["nosuid", "nodev", "mode=1777"]), ("tmpfs", "/run", ["nosuid", "nodev", "mode=755"])]
     if spec.network != "host":
         system.append(("sysfs", "/sys", ["nosuid", "noexec", "nodev", "ro"]))
+    if spec.system:
+        system += [("cgroup", "/sys/fs/cgroup", ["nosuid", "noexec", "nodev", "rw"]), ("tmpfs", "/dev/shm", ["nosuid", "nodev"]),
+                   ("devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"])]
     found = [{"destination": place, "type": kind, "source": kind, "options": options} for kind, place, options in system]
     for sources, option in ((spec.binds, "ro"), (spec.writable, "rw")):
         found += [{"destination": place, "type": "bind", "source": source, "options": ["rbind", option]}
@@ -382,6 +394,13 @@ _LINUX: Dict[str, Any] = {
                     "/proc/sched_debug", "/proc/scsi", "/sys/firmware"],
     "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
 }
+
+
+_SYSTEM: Dict[str, Any] = {"resources": _LINUX["resources"]}
+_CAPABILITIES = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST
+    NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE
+    SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG""".split()
 
 
 def remove_cgroups() -> None:
