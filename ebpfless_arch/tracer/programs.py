@@ -52,6 +52,51 @@ def told_exec(pid: int, memory: Memory, attributes: bool) -> Record:
     return exec_record(pid, pid, argument, meant(pid, argument), _arguments(pid), attributes)
 
 
+class Glimpse(NamedTuple):
+    """What could be read of a process that may be gone the next moment, in the order of haste."""
+
+    executable: bytes
+    argv: Words
+    name: bytes
+    table: Dict[bytes, bytes]
+    told: Optional[procfs.Stat]
+
+    @property
+    def tracer(self) -> int:
+        """Who traces it, 0 for nobody, -1 where it was gone already."""
+        return int(self.table.get(b"TracerPid", b"-1"))
+
+
+def glimpse(pid: int, memory: Memory) -> Glimpse:
+    """Look at a program that has just begun, the most fleeting things first: a process that ends has no program, no
+    arguments and no memory any more."""
+    try:
+        executable = procfs.link(pid, "exe")
+    except OSError:
+        executable = b""
+    argv = _arguments_if_any(pid)
+    name = exec_name(pid, memory)
+    try:
+        table, told = procfs.status(pid), procfs.stat(pid)
+    except (OSError, ValueError, IndexError):
+        table, told = {}, None
+    return Glimpse(executable, argv, name, table, told)
+
+
+def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attributes: bool) -> Record:
+    """The EXEC of a program that was looked at; `known` is the identity that its process had before."""
+    program, cgroup, after = Program(seen.executable, None, b"", None), b"", known
+    envp: Words = ((), True)
+    if seen.told is not None:
+        program = find_program(pid, _meant(pid, seen.name)) if attributes else program
+        envp, cgroup, after = environment(pid), _cgroup(pid), identity(pid)
+    if not program.path:
+        program = program._replace(path=seen.executable)
+    comm, tty, start = (seen.told.comm, seen.told.tty, seen.told.start) if seen.told is not None else (b"", 0, 0)
+    return ((records.EXEC, time, pid, pid, 0, program.path, seen.name or program.path) + seen.argv + envp
+            + (program.file, program.interpreter_path, program.interpreter, after, comm, tty, start, cgroup))
+
+
 def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:
     """The SNAPSHOT of a process that runs already; raises OSError where it is gone."""
     told = procfs.stat(pid)
@@ -138,6 +183,13 @@ def _executable(tid: int) -> Tuple[bytes, paths.FileStatus]:
 
 def _arguments(pid: int) -> Words:
     return shorten(_split(procfs.read(pid, "cmdline")), False)
+
+
+def _arguments_if_any(pid: int) -> Words:
+    try:
+        return _arguments(pid)
+    except OSError:
+        return (), True
 
 
 def environment(tid: int) -> Words:

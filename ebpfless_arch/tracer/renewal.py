@@ -8,7 +8,6 @@ that is impossible, the tracer ends and the one that stands by, or the keeper, t
 import errno
 import marshal
 import os
-import sys
 import time
 from typing import Any, NamedTuple, Optional, Tuple
 
@@ -16,16 +15,13 @@ from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import process
 from ebpfless_arch.kernel.features import Features
-from ebpfless_arch.tracer import decode, standby, watchdog
+from ebpfless_arch.tracer import afresh, decode, standby, watchdog
 from ebpfless_arch.tracer.engine import ALONE, DONE, Engine, Snapshot
 from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, Plan, make_engine
 from ebpfless_arch.tracer.pipe import Ends, Link, make_pipe, open_ends
 from ebpfless_arch.tracer.pulse import Pulse
 
-_HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# A bundled file says itself how another Python gets to know it.
-_ENTER = getattr(globals()["__loader__"], "enter", "import sys; sys.path.insert(0, sys.argv[1])")
-_START = _ENTER + "\nfrom ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
+_START = "from ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
 _RENEWALS_AT_MOST = 5
 _LONG_AGO_NS = 60 * 10 ** 9
 
@@ -111,8 +107,8 @@ def _become(state: State) -> None:
     for descriptor in state.link + (ends[0],):
         if descriptor >= 0:
             os.set_inheritable(descriptor, True)
-    program = sys.executable or "/proc/self/exe"
-    os.execv(program, [program, "-I", "-S", "-c", _START, _HOUSE, str(ends[0])])
+    words = afresh.command(_START, str(ends[0]))
+    os.execv(words[0], words)
 
 
 def go_on(descriptor: str) -> None:

@@ -1,0 +1,218 @@
+"""The census: every process of the host that nobody traces for us, from what the kernel tells or from looks at /proc.
+
+Both ways end in the same few facts (somebody was forked, has executed a program, has another identity, has ended), of
+which records are made as a tracer makes them. Who is traced by an ebpfless is left out: its tracer tells more.
+"""
+
+import os
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.tracer import programs
+from ebpfless_arch.tracer.decode import now
+
+OUR_NAMES = b"ebpfless-"
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)
+
+Mark = Tuple[bytes, int, int]
+"""What an exec changes of /proc/PID/stat: the name, where the code and the stack lie (0 where we may not know)."""
+
+
+class Known:
+    """What is remembered of a process. `hidden`: it is traced, or one of ours; nothing is told of it."""
+
+    __slots__ = ("start", "mark", "identity", "hidden")
+
+    def __init__(self, start: int, mark: Mark, identity: Tuple[int, ...], hidden: bool) -> None:
+        self.start = start
+        self.mark = mark
+        self.identity = identity
+        self.hidden = hidden
+
+
+class Look(NamedTuple):
+    """A process in a look at /proc."""
+
+    start: int
+    ppid: int
+    mark: Mark
+    owner: int
+    is_kernel: bool
+    threads: int
+
+
+_NO_MARK: Mark = (b"", 0, 0)
+
+
+class Census:
+    """`put` takes the records; `keeper` is our own agent, of which neither it nor what it starts is told."""
+
+    def __init__(self, put: Callable[[Record], None], keeper: int, attributes: bool) -> None:
+        self._put = put
+        self._ours = {keeper, os.getpid()}
+        self._keeper = keeper
+        self._attributes = attributes
+        self._memory = Memory(["process_vm_readv", "mem"])
+        self._known: Dict[int, Known] = {}
+
+    def begin(self) -> None:
+        """Tell who runs already."""
+        for pid, seen in sorted(_look_at_all().items()):
+            if seen.is_kernel or not self._enter(pid, seen) or self._known[pid].hidden:
+                continue
+            try:
+                self._put(programs.snapshot(pid, self._memory, self._attributes))
+            except OSError:
+                continue  # it is gone
+
+    def _enter(self, pid: int, seen: Look) -> bool:
+        """Note a process that is new to us, whatever it has done before; False where it is gone."""
+        try:
+            tracer = int(procfs.status(pid)[b"TracerPid"])
+        except (OSError, KeyError, ValueError):
+            return False
+        hidden = pid in self._ours or seen.ppid == self._keeper or self._hides(seen.ppid) or reports_itself(tracer)
+        self._known[pid] = Known(seen.start, seen.mark, programs.identity(pid), hidden)
+        return True
+
+    def _hides(self, pid: int) -> bool:
+        known = self._known.get(pid)
+        return known is not None and known.hidden
+
+    # --- what has happened ----------------------------------------------------------
+
+    def forked(self, pid: int, parent: int, time: int) -> None:
+        """A process has a child."""
+        mother = self._known.get(parent)
+        hidden = parent in self._ours or mother is not None and mother.hidden
+        if mother is None and not hidden:
+            identity = programs.identity(parent)
+        else:
+            identity = mother.identity if mother is not None else programs.NO_IDENTITY
+        self._known[pid] = Known(0, mother.mark if mother is not None else _NO_MARK, identity, hidden)
+        if not hidden:
+            self._put((records.FORK, time, pid, pid, parent))
+
+    def execed(self, pid: int, time: int) -> None:
+        """A process has executed a program: look at once, for it may end as fast."""
+        known = self._known.get(pid)
+        if known is not None and known.hidden:
+            return
+        seen = programs.glimpse(pid, self._memory)
+        if known is None:
+            parent = seen.told.ppid if seen.told is not None else 0
+            self.forked(pid, parent, time)
+            known = self._known[pid]
+        if known.hidden or seen.tracer > 0 and reports_itself(seen.tracer):
+            known.hidden = True
+            return
+        record = programs.seen_exec(pid, time, seen, known.identity, self._attributes)
+        known.identity = record[14]
+        if seen.told is not None:
+            known.start = seen.told.start
+        self._put(record)
+
+    def changed(self, pid: int) -> None:
+        """A process has, or may have, another identity."""
+        known = self._known.get(pid)
+        if known is None or known.hidden:
+            return
+        after = programs.identity(pid)
+        if after != programs.NO_IDENTITY and after != known.identity:
+            changes = programs.identity_changes(pid, known.identity, after)
+            known.identity = after
+            for record in changes:
+                self._put(record)
+
+    def ended(self, pid: int, time: int, cause: int, code: int) -> None:
+        """A process is no more."""
+        known = self._known.pop(pid, None)
+        if known is not None and not known.hidden:
+            self._put((records.EXIT, time, pid, pid, cause, code))
+
+    # --- by looking -------------------------------------------------------------------
+
+    def look(self) -> Tuple[int, int]:
+        """Compare /proc with what is known, and tell what must have happened; returns how many processes are new and how
+        many threads there are."""
+        time = now()
+        found = _look_at_all()
+        for pid in [pid for pid, known in self._known.items()
+                    if pid not in found or known.start and known.start != found[pid].start]:
+            self.ended(pid, time, 0, 0)
+        fresh = [pid for pid in found if pid not in self._known and not found[pid].is_kernel]
+        for pid in sorted(fresh, key=lambda pid: found[pid].start):
+            self._meet(pid, found[pid], time)
+        for pid, seen in found.items():
+            known = self._known.get(pid)
+            if known is not None and not known.hidden:
+                self._compare(pid, known, seen, time)
+        return len(fresh), sum(seen.threads for seen in found.values())
+
+    def _meet(self, pid: int, seen: Look, time: int) -> None:
+        mother = self._known.get(seen.ppid)
+        if not self._enter(pid, seen):
+            return
+        known = self._known[pid]
+        if known.hidden:
+            return
+        identity, known.identity = known.identity, mother.identity if mother is not None else known.identity
+        self._put((records.FORK, time, pid, pid, seen.ppid))
+        if mother is None or mother.mark != seen.mark:
+            known.identity = identity
+            self.execed(pid, time)
+
+    def _compare(self, pid: int, known: Known, seen: Look, time: int) -> None:
+        known.start = seen.start
+        if known.mark != seen.mark:
+            was_known, known.mark = known.mark != _NO_MARK, seen.mark
+            if was_known:
+                self.execed(pid, time)
+        elif known.identity[2] != seen.owner:
+            self.changed(pid)
+
+
+def reports_itself(tracer: int) -> bool:
+    """Whether a tracer is an ebpfless, of root or of our own user: what it traces is told by itself."""
+    if not tracer:
+        return False
+    try:
+        return procfs.stat(tracer).comm.startswith(OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
+    except OSError:
+        return False
+
+
+def _look_at_all() -> Dict[int, Look]:
+    found: Dict[int, Look] = {}
+    for pid in procfs.processes():
+        seen = _look_at(pid)
+        if seen is not None:
+            found[pid] = seen
+    return found
+
+
+def _look_at(pid: int) -> Optional[Look]:
+    """A process that has not ended, by one read (proc(5), /proc/PID/stat)."""
+    try:
+        text = procfs.read(pid, "stat", 4096)
+        owner = os.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
+    opened, closed = text.find(b"("), text.rfind(b")")
+    words = text[closed + 2:].split()
+    if words[0] in (b"Z", b"X"):
+        return None
+    mark = text[opened + 1:closed], int(words[23]), int(words[25])
+    return Look(int(words[19]), int(words[1]), mark, owner, bool(int(words[6]) & _KERNEL_THREAD), int(words[17]))
+
+
+def forks_so_far() -> int:
+    """Processes and threads that have begun since boot (proc(5), /proc/stat)."""
+    with open("/proc/stat", "rb") as file:
+        for line in file:
+            if line.startswith(b"processes "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,288 @@
+"""The view of the whole system: a process of its own that tells whoever started it of every execution on the host.
+
+It is small and in a hurry: a program may have ended a millisecond after it began, and then nothing can be read of it any
+more. So it runs ahead of everybody else (SCHED_RR) where that is permitted, as long as it takes little of the processor.
+"""
+
+import errno
+import marshal
+import os
+import select
+import signal
+import time
+from typing import Any, List, NamedTuple, Sequence, Tuple
+
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import process, proc_connector
+from ebpfless_arch.kernel.proc_connector import Connector, Told
+from ebpfless_arch.tracer import afresh
+from ebpfless_arch.tracer.census import Census, forks_so_far
+from ebpfless_arch.tracer.decode import now
+from ebpfless_arch.tracer.pipe import Reader, Writer, make_pipe
+
+NAME = b"ebpfless-system"
+
+CONNECTOR, SCAN = "proc_connector", "proc_scan"
+
+_START = "from ebpfless_arch.tracer import system; system.run(sys.argv[2])"
+# Executions are urgent: they wake us, and what else has happened is looked at on the way.
+_CALM_SECONDS = 0.05
+_WINDOW_SECONDS = 0.25
+_SHARE = 0.4
+_PENALTY_SECONDS = 1.0
+_RESTART_SECONDS = 1.0
+_RESET_ON_FORK = 0x40000000
+
+
+class Orders(NamedTuple):
+    """What the process is to do: where to write, how often to scan (seconds), whether files are looked at; `connector`:
+    whether to try that at all."""
+
+    output: int
+    keeper: int
+    rate: float
+    attributes: bool
+    connector: bool = True
+
+
+# --- the process ------------------------------------------------------------------------
+
+def run(orders: str) -> None:
+    """The process's whole life."""
+    told = Orders(*marshal.loads(bytes.fromhex(orders)))
+    process.set_name(NAME)
+    process.be_told_of_orphanhood(signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for whoever started us
+    if os.getppid() != told.keeper:
+        return
+    os.set_blocking(told.output, False)
+    writer = Writer(told.output)
+    census = Census(writer.put, told.keeper, told.attributes)
+    try:
+        connectors = _open_connectors(told)
+    except OSError as error:
+        _tell(writer, records.STARTED, (SCAN, "" if not told.connector else
+                                        "the proc connector cannot be used (%s); /proc is looked through every %g ms instead"
+                                        % (error.strerror, told.rate * 1000)))
+        _scan(census, writer, told.rate)
+        return
+    _tell(writer, records.STARTED, (CONNECTOR, ""))
+    _listen(census, writer, connectors)
+
+
+def _tell(writer: Writer, word: int, value: Any) -> None:
+    writer.put((records.STATE, now(), 0, 0, word, value))
+
+
+def _open_connectors(orders: Orders) -> Tuple[Connector, Connector]:
+    """One for what is urgent, one for the rest."""
+    if not orders.connector:
+        raise OSError(errno.EPERM, "not wanted")
+    return (Connector([proc_connector.EXEC]),
+            Connector([proc_connector.FORK, proc_connector.UID, proc_connector.GID, proc_connector.EXIT]))
+
+
+def _scan(census: Census, writer: Writer, rate: float) -> None:
+    census.begin()
+    forks, threads = forks_so_far(), 0
+    _tell(writer, records.READY, 0)
+    while not writer.broken:
+        _hand_over(writer)
+        time.sleep(rate)
+        before, threads_before = forks, threads
+        fresh, threads = census.look()
+        forks = forks_so_far()
+        missed = forks - before - fresh - max(0, threads - threads_before if threads_before else 0)
+        if missed > 0:
+            _tell(writer, records.MISSED, missed)
+
+
+def _hand_over(writer: Writer) -> None:
+    while not writer.flush():
+        writer.wait(_CALM_SECONDS)
+
+
+def _listen(census: Census, writer: Writer, connectors: Tuple[Connector, Connector]) -> None:
+    urgent, calm = connectors
+    census.begin()
+    _tell(writer, records.READY, 0)
+    writer.drain(_RESTART_SECONDS)
+    haste = Haste()
+    poll = select.poll()
+    poll.register(urgent, select.POLLIN)
+    while not writer.broken:
+        haste.begin()
+        poll.poll(_CALM_SECONDS * 1000)
+        events = _read(urgent, census, writer) + _read(calm, census, writer)
+        for told in sorted(events, key=lambda told: told.time):
+            _note(census, told)
+        writer.flush()
+        haste.end()
+
+
+def _read(connector: Connector, census: Census, writer: Writer) -> List[Told]:
+    try:
+        return connector.read()
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+    fresh, _ = census.look()
+    writer.put((records.BLIND, now(), os.getppid(), os.getppid(),
+                "the proc connector told more than there was room for; %d new processes were found in /proc, shorter ones "
+                "are missing" % fresh))
+    return []
+
+
+def _note(census: Census, told: Told) -> None:
+    moment = told.time + int((time.time() - time.monotonic()) * 1e9)
+    if told.kind == proc_connector.EXEC:
+        census.execed(told.pid, moment)
+    elif told.kind == proc_connector.FORK:
+        census.forked(told.pid, told.other, moment)
+    elif told.kind == proc_connector.EXIT:
+        status = told.first
+        number = status & 0x7F
+        census.ended(told.pid, moment, (1 if status & 0x80 else 2) if number else 0, number or status >> 8 & 0xFF)
+    else:
+        census.changed(told.pid)
+
+
+class Haste:
+    """Runs this process ahead of others, unless it takes too much of the processor: then as any other for a while."""
+
+    def __init__(self) -> None:
+        self._hasty = self._hurry(True)
+        self._since = time.monotonic()
+        self._used = time.process_time()
+        self._resting = 0.0
+
+    def begin(self) -> None:
+        """Before a wait."""
+        if self._resting and time.monotonic() > self._resting:
+            self._resting = 0.0
+            self._hasty = self._hurry(True)
+            self._since, self._used = time.monotonic(), time.process_time()
+
+    def end(self) -> None:
+        """After some work."""
+        moment = time.monotonic()
+        if not self._hasty or moment < self._since + _WINDOW_SECONDS:
+            return
+        used = time.process_time()
+        if used - self._used > _SHARE * (moment - self._since):
+            self._hasty = self._hurry(False)
+            self._resting = moment + _PENALTY_SECONDS
+        self._since, self._used = moment, used
+
+    def _hurry(self, truly: bool) -> bool:
+        try:
+            policy = os.SCHED_RR | _RESET_ON_FORK if truly else os.SCHED_OTHER
+            os.sched_setscheduler(0, policy, os.sched_param(1 if truly else 0))
+        except OSError:
+            return False
+        return truly
+
+
+# --- whoever started it -------------------------------------------------------------------
+
+class SystemView:
+    """Starts that process and reads what it tells; starts another one when it ends.
+
+    `known` records come first, of what ran already. Everything stops with `close`, or with this process.
+    """
+
+    def __init__(self, rate: float, attributes: bool = True, connector: bool = True) -> None:
+        self._rate = rate
+        self._attributes = attributes
+        self._connector = connector
+        self._reader = Reader(-1)
+        self._pid = 0
+        self._restart = 0.0
+        self.way = ""
+        self.ready = False
+        self.missed = 0
+        self.problem = ""
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """The process, 0 while there is none."""
+        return self._pid
+
+    def fileno(self) -> int:
+        """The descriptor that has news; -1 while there is none."""
+        return self._reader.descriptor
+
+    def _start(self) -> None:
+        ends = make_pipe()
+        orders = Orders(ends[1], os.getpid(), self._rate, self._attributes, self._connector)
+        words = afresh.command(_START, marshal.dumps(tuple(orders)).hex())
+        self._reader = Reader(ends[0])
+        self.ready = False
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(ends[1])
+            return
+        if self._pid == 0:
+            _become(words, ends[1])
+        os.close(ends[1])
+
+    def read(self) -> List[Tuple[bool, Record]]:
+        """What has come: whether it is news (else somebody who ran already), and the record."""
+        if self._reader.descriptor < 0:
+            if time.monotonic() > self._restart:
+                self._start()
+            return []
+        self._reader.fill()
+        found: List[Tuple[bool, Record]] = []
+        while self._reader.has_batch():
+            for record in self._reader.batch():
+                if record[0] == records.STATE:
+                    self._on_state(record[4], record[5])
+                else:
+                    found.append((self.ready, record))
+        if self._reader.ended:
+            self._lose()
+        return found
+
+    def _on_state(self, word: int, value: Any) -> None:
+        if word == records.STARTED:
+            self.way, self.problem = value
+        elif word == records.READY:
+            self.ready = True
+        elif word == records.MISSED:
+            self.missed += value
+
+    def _lose(self) -> None:
+        """It has ended, which it never does by itself; another one starts after a moment."""
+        self.close()
+        self._restart = time.monotonic() + _RESTART_SECONDS
+
+    def close(self) -> None:
+        """End it."""
+        if self._reader.descriptor >= 0:
+            os.close(self._reader.descriptor)
+            self._reader = Reader(-1)
+        if self._pid:
+            try:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self._pid = 0
+
+
+def _become(words: Sequence[str], output: int) -> None:
+    """In the child: the new Python, with nothing of ours but the pipe."""
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        os.set_inheritable(output, True)
+        os.execv(words[0], list(words))
+    finally:
+        os._exit(1)
