@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import List, Optional, Sequence, Type
+from typing import Any, List, Optional, Sequence, Type
 from types import TracebackType
 
 from blackbox import Event, Result, Session, ebpfless, event_options, wait_until, with_bytes
@@ -43,11 +43,13 @@ def states(pid: int) -> str:
 class Attached:
     """`trace --events --pid ...` at work: it has hold of all threads when the block begins, and is told to end after it."""
 
-    def __init__(self, pids: Sequence[int], output: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, pids: Sequence[int], output: Path, options: Sequence[str] = (),
+                 prefix: Sequence[str] = (), **session_options: Any) -> None:
         self.pids = list(pids)
         self._output = str(output)
         words = [word for pid in pids for word in ("--pid", str(pid))]
-        self.session = Session(ebpfless("trace", "--probe-addr", "none", *(event_options(self._output) + list(options) + words)))
+        self.session = Session(list(prefix) + ebpfless("trace", "--probe-addr", "none", *(event_options(self._output) + list(options) + words)),
+                               **session_options)
         self.result: Optional[Result] = None
 
     def __enter__(self) -> "Attached":

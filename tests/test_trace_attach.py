@@ -109,12 +109,12 @@ def test_later_children_are_traced_and_those_of_before_are_not(file: Path, tmp_p
     assert seen["process"]["args"] == [str(file)]
 
 
-@pytest.mark.parametrize("level", ["full", "process"])
+@pytest.mark.parametrize("level", ["full", pytest.param("process", marks=pytest.mark.slow)])
 def test_no_call_is_seen_to_fail_and_a_vforked_child_does_not_hold_us_up(level: str, compile_c: Compiler, file: Path,
                                                                        tmp_path: Path) -> None:
     with Session([compile_c("waits.c"), str(file)]) as program:
         assert program.line() == "ready"
-        for _ in range(3):
+        for _ in range(2):
             with Attached([program.pid], tmp_path / "events", ["--attach-level", level]) as trace:
                 assert say(program, "open") == "done"
                 if level == "full":
@@ -131,7 +131,7 @@ def test_no_call_is_seen_to_fail_and_a_vforked_child_does_not_hold_us_up(level: 
         assert program.finish().status == 7
 
 
-@pytest.mark.parametrize("when", ["before", "during"])
+@pytest.mark.parametrize("when", ["before", pytest.param("during", marks=pytest.mark.slow)])
 def test_a_stopped_program_stays_stopped(when: str, file: Path, tmp_path: Path) -> None:
     with threads(file) as program:
         if when == "before":
@@ -147,6 +147,7 @@ def test_a_stopped_program_stays_stopped(when: str, file: Path, tmp_path: Path) 
         wait_until(lambda: int(say(program, "count")) > count, "every thread goes on")
 
 
+@pytest.mark.slow
 def test_a_program_that_is_continued_under_trace_goes_on(file: Path, tmp_path: Path) -> None:
     with threads(file) as program:
         os.kill(program.pid, signal.SIGSTOP)
@@ -155,7 +156,7 @@ def test_a_program_that_is_continued_under_trace_goes_on(file: Path, tmp_path: P
             wait_until(lambda: len({event["process"]["tid"] for event in opens_of(trace.events, file)}) == 5, "it goes on")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_what_ends_it(number: int, file: Path, tmp_path: Path) -> None:
     with threads(file) as program:
         with Attached([program.pid], tmp_path / "events") as trace:
@@ -163,6 +164,7 @@ def test_what_ends_it(number: int, file: Path, tmp_path: Path) -> None:
         assert set(tracers(program.pid)) == {0}
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_last_program(file: Path, tmp_path: Path) -> None:
     with threads(file) as one, threads(file) as two:
         with Attached([one.pid, two.pid], tmp_path / "events") as trace:
@@ -300,6 +302,7 @@ def test_ourselves() -> None:
     assert line.endswith(b"is ebpfless itself")
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_another_users_process(public_dir: Path) -> None:
     python = interpreter()

@@ -110,6 +110,16 @@ class Agent(Receiver):
         """From now on these are the tags of the source's events."""
         self.source.context = self.source.context._replace(tags=tags)
 
+    def meet(self, record: Record) -> None:
+        """Let the model know a process that runs already and is nobody's business."""
+        self.source.processes.apply(record)
+
+    def observe(self, record: Record, way: str) -> None:
+        """Take one record of a process that nobody traces, seen by the view of the whole system."""
+        event = self._event(record)
+        event.seen_by = way
+        self._tell(event)
+
     def _event(self, record: Record, number: int = 0) -> Event:
         event = self.source.processes.apply(record)
         event.context, event.number = self.source.context, number

@@ -10,6 +10,8 @@ from ebpfless_arch.tracer.keeper import Keeper, Receiver, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
 
 _NOTHING_ATTACHED = 1
+# A command that is over sooner is not worth a second process.
+_SYSTEM_DELAY_SECONDS = 1.0
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.config import Config
@@ -75,6 +77,7 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
 
     agent, interest = evaluation.prepare(settings, os.getppid())
     receiver, interest = _receiver(agent, interest, settings, command, [])
+    receiver = _with_system(receiver, agent, settings, _SYSTEM_DELAY_SECONDS)
     plan = _plan(command, interest, settings)
     outcome = keeper.launch(plan, receiver, settings["trace.wait_all"])
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
@@ -86,6 +89,7 @@ def _attach(keeper: Keeper, pids: List[int], settings: "Config") -> int:
 
     agent, interest = evaluation.prepare(settings)
     receiver, interest = _receiver(agent, interest, settings, [], pids)
+    receiver = _with_system(receiver, agent, settings, 0)
     plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"])
     outcome = keeper.attach(plan, receiver)
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
@@ -103,6 +107,16 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
         around.ask(lambda: agent.describe(around.tags))
         return agent, interest
     return linking.link(agent, interest, settings, around, command, pids)
+
+
+def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: float) -> Receiver:
+    """The receiver, with a view of the whole system beside it unless that is not wanted."""
+    if settings["trace.disable_proc_scan"]:
+        return receiver
+    from ebpfless_arch.agent.whole_system import WholeSystem
+
+    return WholeSystem(receiver, agent, settings["trace.proc_scan_rate"], not settings["trace.disable_stats"], delay,
+                       settings["trace.verbose"])
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:

@@ -102,6 +102,8 @@ def _event_json(event: Event, title: str, agent: Json, sequence: int) -> Json:
     form: Json = {"agent": agent, "title": title, "date": timestamp(event.time),
                   "evt": {"name": event.type, "category": CATEGORIES[event.type], "outcome": outcome(event.retval),
                           "variables": variables}}
+    if event.seen_by:
+        variables["seen_by"] = event.seen_by
     if event.process.file.deleted:
         variables["executable_deleted"] = True
     part: Optional[Callable[[Event, Json], None]] = _PARTS.get(event.type)

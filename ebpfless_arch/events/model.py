@@ -264,10 +264,11 @@ class Event:
 
     `retval` is the call's result, negative errno on failure. `type` is SECL's
     name: "exec", "fork", "exit", "open" ... or "blind_spot" (ours). `number` is that of its record in the tracer's
-    run, 0 for one that did not travel.
+    run, 0 for one that did not travel. `seen_by` says how an event was seen that no tracer told: proc_connector,
+    proc_scan or fanotify.
     """
 
-    __slots__ = ("type", "time", "process", "tid", "retval", "context", "number")
+    __slots__ = ("type", "time", "process", "tid", "retval", "context", "number", "seen_by")
 
     def __init__(self, kind: str, time: int, process: Process, tid: int, retval: int = 0) -> None:
         self.type = kind
@@ -277,6 +278,7 @@ class Event:
         self.retval = retval
         self.context = NO_CONTEXT
         self.number = 0
+        self.seen_by = ""
 
 
 class ExecEvent(Event):

@@ -96,7 +96,7 @@ class AttachedEngine(Engine):
         except ProcessLookupError:
             pass
 
-    def take_over(self, keeper: int, main: int, family: Sequence[int]) -> Tuple[int, str]:
+    def take_over(self, keeper: int, main: int, family: Sequence[int], spared: Sequence[int] = ()) -> Tuple[int, str]:
         """Go on for a tracer that was killed: the family alone, which the keeper knows; raises nothing."""
         problem = ""
         for pid in family:

@@ -22,15 +22,17 @@ Mark = Tuple[bytes, int, int]
 
 
 class Known:
-    """What is remembered of a process. `hidden`: it is traced, or one of ours; nothing is told of it."""
+    """What is remembered of a process. `hidden`: it is traced, or one of ours; nothing is told of it. `doubtful`: or may
+    be, as its parent (of that number) was gone before we could look."""
 
-    __slots__ = ("start", "mark", "identity", "hidden")
+    __slots__ = ("start", "mark", "identity", "hidden", "doubtful")
 
-    def __init__(self, start: int, mark: Mark, identity: Tuple[int, ...], hidden: bool) -> None:
+    def __init__(self, start: int, mark: Mark, identity: Tuple[int, ...], hidden: bool, doubtful: int = 0) -> None:
         self.start = start
         self.mark = mark
         self.identity = identity
         self.hidden = hidden
+        self.doubtful = doubtful
 
 
 class Look(NamedTuple):
@@ -86,27 +88,31 @@ class Census:
 
     def forked(self, pid: int, parent: int, time: int) -> None:
         """A process has a child."""
-        mother = self._known.get(parent)
-        hidden = parent in self._ours or mother is not None and mother.hidden
-        if mother is None and not hidden:
-            identity = programs.identity(parent)
-        else:
-            identity = mother.identity if mother is not None else programs.NO_IDENTITY
-        self._known[pid] = Known(0, mother.mark if mother is not None else _NO_MARK, identity, hidden)
+        mother = self._known.get(parent) or self._introduce(parent)
+        if mother is None:
+            # Between our first look and the first news somebody came and went: a child of whom we know nothing yet.
+            self._known[pid] = Known(0, _NO_MARK, programs.NO_IDENTITY, True, parent)
+            return
+        hidden = parent in self._ours or mother.hidden
+        self._known[pid] = Known(0, mother.mark, mother.identity, hidden, mother.doubtful)
         if not hidden:
             self._put((records.FORK, time, pid, pid, parent))
+
+    def _introduce(self, pid: int) -> Optional[Known]:
+        seen = _look_at(pid)
+        return self._known[pid] if seen is not None and self._enter(pid, seen) else None
 
     def execed(self, pid: int, time: int) -> None:
         """A process has executed a program: look at once, for it may end as fast."""
         known = self._known.get(pid)
-        if known is not None and known.hidden:
+        if known is not None and known.hidden and not known.doubtful:
             return
         seen = programs.glimpse(pid, self._memory)
-        if known is None:
-            parent = seen.told.ppid if seen.told is not None else 0
-            self.forked(pid, parent, time)
-            known = self._known[pid]
-        if known.hidden or seen.tracer > 0 and reports_itself(seen.tracer):
+        if known is None or known.doubtful:
+            known = self._resolve(pid, seen, time)
+        if known is None or known.hidden:
+            return
+        if reports_itself(seen.tracer):
             known.hidden = True
             return
         record = programs.seen_exec(pid, time, seen, known.identity, self._attributes)
@@ -114,6 +120,17 @@ class Census:
         if seen.told is not None:
             known.start = seen.told.start
         self._put(record)
+
+    def _resolve(self, pid: int, seen: programs.Glimpse, time: int) -> Optional[Known]:
+        """Somebody of whom we know nothing certain has executed a program; None where that is over already: it may have
+        been traced, and then is told by its tracer."""
+        if seen.told is None:
+            return None
+        hidden = reports_itself(seen.tracer)
+        known = self._known[pid] = Known(seen.told.start, _NO_MARK, programs.identity(pid), hidden)
+        if not hidden:
+            self._put((records.FORK, time, pid, pid, seen.told.ppid))
+        return known
 
     def changed(self, pid: int) -> None:
         """A process has, or may have, another identity."""
@@ -177,7 +194,7 @@ class Census:
 
 def reports_itself(tracer: int) -> bool:
     """Whether a tracer is an ebpfless, of root or of our own user: what it traces is told by itself."""
-    if not tracer:
+    if tracer <= 0:
         return False
     try:
         return procfs.stat(tracer).comm.startswith(OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())

@@ -113,15 +113,15 @@ class Engine:
         self._reports.begin(pid)
         self.seize(pid, pid)
 
-    def take_over(self, keeper: int, main: int, family: Sequence[int]) -> Tuple[int, str]:
+    def take_over(self, keeper: int, main: int, family: Sequence[int], spared: Sequence[int] = ()) -> Tuple[int, str]:
         """Seize every thread of a family and of the keeper's descendants, whose tracer has died, until no new one
         turns up.
 
-        Returns how many threads it has now, and why some could not be had ("" when all could).
+        `spared` are the keeper's own children. Returns how many threads it has now, and why some could not be had ("" when all could).
         """
         self._reports.main = main
         problem = ""
-        tried: Set[int] = set()
+        tried: Set[int] = set(spared)
         while True:
             fresh = [(tid, pid) for tid, pid in threads_below(keeper, family) if tid not in tried]
             if not fresh:

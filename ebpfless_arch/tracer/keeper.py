@@ -81,6 +81,10 @@ class Receiver:
         """Seconds after which `descriptors` wants to be asked again."""
         return watchdog.PERIOD_SECONDS
 
+    def helpers(self) -> List[int]:
+        """Children of this process that are the receiver's own: nobody traces them."""
+        return []
+
     def leave(self) -> None:
         """A copy of this process goes on with everything; here only `close` follows."""
 
@@ -405,9 +409,10 @@ class Keeper:
         self._take_overs += 1
         plan, old = self._plan, self._reader.descriptor
         self._watchdog.forget()
-        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen)
+        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen,
+                    self._receiver.helpers())
         if plan is None or plan.deadly or self._parting or self._take_overs > _TAKE_OVERS_AT_MOST \
-                or not left.family and not procfs.descendants(os.getpid()):
+                or not left.family and not set(procfs.descendants(os.getpid())).difference(left.spared):
             self._tracer_status = 0
             # Such a program dies with its tracer, and its end is to be told.
             self._reap(0 if plan is not None and plan.deadly else os.WNOHANG)

@@ -51,13 +51,15 @@ class Plan(NamedTuple):
 
 class Left(NamedTuple):
     """What a dead tracer leaves behind: the keeper with its descendants and the family of its tracees' processes, of
-    which `main` is the command. `since` is when that was noticed, in ns since the epoch; `overseen` as in Start."""
+    which `main` is the command. `since` is when that was noticed, in ns since the epoch; `overseen` as in Start;
+    `spared` are children of the keeper's that were never traced."""
 
     keeper: int
     family: Sequence[int]
     main: int
     since: int
     overseen: bool
+    spared: Sequence[int] = ()
 
 
 class Start(NamedTuple):
@@ -252,7 +254,7 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
     writer, main = ends.writer, left.main
     engine, _ = make_engine(abis, found, plan, ends)
     family = left_behind(left.family, left.since) if plan.level else left.family
-    count, problem = engine.take_over(left.keeper, main, family)
+    count, problem = engine.take_over(left.keeper, main, family, left.spared)
     if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return

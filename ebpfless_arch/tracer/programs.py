@@ -88,13 +88,14 @@ def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attrib
     program, cgroup, after = Program(seen.executable, None, b"", None), b"", known
     envp: Words = ((), True)
     if seen.told is not None:
-        program = find_program(pid, _meant(pid, seen.name)) if attributes else program
+        program = find_program(pid, meant(pid, seen.name)) if attributes else program
         envp, cgroup, after = environment(pid), _cgroup(pid), identity(pid)
+        after = known if after == NO_IDENTITY else after
     if not program.path:
         program = program._replace(path=seen.executable)
     comm, tty, start = (seen.told.comm, seen.told.tty, seen.told.start) if seen.told is not None else (b"", 0, 0)
     return ((records.EXEC, time, pid, pid, 0, program.path, seen.name or program.path) + seen.argv + envp
-            + (program.file, program.interpreter_path, program.interpreter, after, comm, tty, start, cgroup))
+            + (program.file, program.interpreter_path, program.interpreter, after, comm, tty, start, cgroup, False))
 
 
 def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:

@@ -33,6 +33,8 @@ _SHARE = 0.4
 _PENALTY_SECONDS = 1.0
 _RESTART_SECONDS = 1.0
 _RESET_ON_FORK = 0x40000000
+_AT_ONCE = (proc_connector.EXEC, proc_connector.FORK)
+_SETTLED_NS = 2 * 10 ** 6
 
 
 class Orders(NamedTuple):
@@ -105,34 +107,51 @@ def _hand_over(writer: Writer) -> None:
 
 
 def _listen(census: Census, writer: Writer, connectors: Tuple[Connector, Connector]) -> None:
-    urgent, calm = connectors
     census.begin()
     _tell(writer, records.READY, 0)
     writer.drain(_RESTART_SECONDS)
-    haste = Haste()
+    ears, haste = Ears(census, writer, connectors), Haste()
     poll = select.poll()
-    poll.register(urgent, select.POLLIN)
+    poll.register(connectors[0], select.POLLIN)
     while not writer.broken:
         haste.begin()
         poll.poll(_CALM_SECONDS * 1000)
-        events = _read(urgent, census, writer) + _read(calm, census, writer)
-        for told in sorted(events, key=lambda told: told.time):
-            _note(census, told)
+        ears.listen()
         writer.flush()
         haste.end()
 
 
-def _read(connector: Connector, census: Census, writer: Writer) -> List[Told]:
-    try:
-        return connector.read()
-    except OSError as error:
-        if error.errno != errno.ENOBUFS:
-            raise
-    fresh, _ = census.look()
-    writer.put((records.BLIND, now(), os.getppid(), os.getppid(),
-                "the proc connector told more than there was room for; %d new processes were found in /proc, shorter ones "
-                "are missing" % fresh))
-    return []
+class Ears:
+    """Two connectors, one for executions and one for the rest, heard as one in the order of time."""
+
+    def __init__(self, census: Census, writer: Writer, connectors: Tuple[Connector, Connector]) -> None:
+        self._census = census
+        self._writer = writer
+        self._urgent, self._calm = connectors
+        self._held: List[Told] = []
+
+    def listen(self) -> None:
+        """Deal with what has come. An end that is quite new waits for the next turn: between the two reads a process may
+        have executed a program and have ended."""
+        limit = time.monotonic() * 1e9 - _SETTLED_NS
+        events = self._held + self._read(self._urgent)
+        events = sorted(events + self._read(self._calm), key=lambda told: told.time)
+        self._held = [told for told in events if told.kind not in _AT_ONCE and told.time > limit]
+        for told in events:
+            if told.kind in _AT_ONCE or told.time <= limit:
+                _note(self._census, told)
+
+    def _read(self, connector: Connector) -> List[Told]:
+        try:
+            return connector.read()
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+        fresh, _ = self._census.look()
+        self._writer.put(records.blind(
+            now(), os.getppid(), os.getppid(), "the proc connector told more than there was room for; %d new processes "
+            "were found in /proc, shorter ones are missing" % fresh, "system"))
+        return []
 
 
 def _note(census: Census, told: Told) -> None:

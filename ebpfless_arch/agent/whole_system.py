@@ -1,0 +1,145 @@
+"""Joins the view of the whole system to a receiver of a tracer's records: one model, one set of rules, one event for each
+thing that happens.
+
+What is traced is told by its tracer alone. The view leaves it out where it sees the tracer; what it told before it could
+know is dropped here.
+"""
+
+import select
+import time
+from typing import Callable, Dict, List, Optional, Set
+
+from ebpfless_arch.agent.evaluation import Agent
+from ebpfless_arch.events import records
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.tracer.keeper import Answer, Receiver
+from ebpfless_arch.tracer.system import CONNECTOR, SystemView
+
+_LOOK_SECONDS = 0.02
+
+
+class Observer:
+    """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else."""
+
+    def __init__(self, agent: Agent, view: SystemView, is_told: Callable[[int], bool], notice: Callable[[str], None]) -> None:
+        self._agent = agent
+        self._view = view
+        self._is_told = is_told
+        self._notice = notice
+        self._complained = False
+        self.executions = 0
+        self.fleeting = 0
+
+    def pump(self) -> None:
+        """Deal with what has come."""
+        for is_news, record in self._view.read():
+            if record[0] == records.LOST:
+                self._agent.lost += record[4]
+            elif not is_news:
+                self._agent.meet(record)
+            elif not self._is_told(record[2]) and not (record[0] == records.FORK and self._is_told(record[4])):
+                self._count(record)
+                self._agent.observe(record, self._view.way)
+        if self._view.problem and not self._complained:
+            self._complained = True
+            self._notice(self._view.problem)
+
+    def _count(self, record: Record) -> None:
+        if record[0] == records.EXEC:
+            self.executions += 1
+            self.fleeting += not record[5]
+
+    def summary(self) -> str:
+        """What was seen and what was missed, in one line."""
+        way = "the proc connector" if self._view.way == CONNECTOR else "looks at /proc"
+        text = "the whole system by %s: %d executions, %d of them over before their path was read" % (
+            way, self.executions, self.fleeting)
+        return text + ("; up to %d processes or threads were too short to be seen" % self._view.missed
+                       if self._view.missed else "")
+
+
+class WholeSystem(Receiver):
+    """A keeper's receiver with such a view beside it, which starts `delay` seconds after the first record."""
+
+    def __init__(self, inner: Receiver, agent: Agent, rate: float, attributes: bool, delay: float, verbose: bool) -> None:
+        self._inner = inner
+        self._agent = agent
+        self._rate = rate
+        self._attributes = attributes
+        self._delay = delay
+        self._verbose = verbose
+        self._due = 0.0
+        self._looked = 0.0
+        self._family: Set[int] = set()
+        self._view: Optional[SystemView] = None
+        self._observer: Optional[Observer] = None
+
+    def receive(self, record: Record) -> None:
+        """Take a record of the tracer, and note who is traced."""
+        if record[0] in (records.FORK, records.SNAPSHOT, records.EXEC):
+            self._family.add(record[2])
+        elif record[0] == records.EXIT:
+            self._family.discard(record[2])
+        self._due = self._due or time.monotonic() + self._delay
+        self._inner.receive(record)
+        if self._view is not None and time.monotonic() > self._looked + _LOOK_SECONDS:
+            self._pump()  # a tracer that tells much must not keep us from what is urgent
+
+    def descriptors(self) -> Dict[int, int]:
+        """Those of the other receiver, and the view's."""
+        if self._view is None and self._due and time.monotonic() > self._due:
+            self._start()
+        self._pump()
+        found = dict(self._inner.descriptors())
+        if self._view is not None and self._view.fileno() >= 0:
+            found[self._view.fileno()] = select.POLLIN
+        return found
+
+    def _start(self) -> None:
+        self._view = SystemView(self._rate, self._attributes)
+        self._observer = Observer(self._agent, self._view, self._family.__contains__, self._tell)
+
+    def _tell(self, text: str) -> None:
+        if self._verbose:
+            self._agent.notice(text)
+
+    def _pump(self) -> None:
+        self._looked = time.monotonic()
+        if self._observer is not None:
+            self._observer.pump()
+
+    def helpers(self) -> List[int]:
+        """Its process is nobody's to trace."""
+        return self._inner.helpers() + ([self._view.pid] if self._view is not None and self._view.pid else [])
+
+    def patience(self) -> float:
+        """Until the view is due, or the other receiver wants to be asked."""
+        waiting = self._due and self._view is None
+        return min(self._inner.patience(), max(0.01, self._due - time.monotonic())) if waiting else self._inner.patience()
+
+    def judge(self, record: Record, answer: Answer) -> None:
+        """The other receiver's business, as is most of what follows."""
+        self._inner.judge(record, answer)
+
+    def notice(self, text: str) -> None:
+        """A line for whoever started us."""
+        self._inner.notice(text)
+
+    def failed(self, text: str) -> None:
+        """An error of ours."""
+        self._inner.failed(text)
+
+    def idle(self) -> bool:
+        """A moment to write out."""
+        return self._inner.idle()
+
+    def leave(self) -> None:
+        """A copy of this process goes on; it starts a view of its own, for this one ends with its parent."""
+        self._inner.leave()
+
+    def close(self) -> None:
+        """The end of all records."""
+        if self._view is not None and self._observer is not None:
+            self._view.close()
+            self._tell(self._observer.summary())
+        self._inner.close()

@@ -1,0 +1,239 @@
+"""The view of the whole system: what nobody traces is seen once, by the same rules, and can be ended."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator, List, Sequence
+
+import pytest
+
+from attaching import Attached
+from blackbox import (Event, Session, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
+                      status_field, trace_command, wait_until, write_policy)
+from ebpfless_arch.kernel import proc_connector
+from ebpfless_arch.kernel.proc_connector import Connector
+
+ON = {"EBPFLESS_TRACE_DISABLE_PROC_SCAN": "false"}
+TRUE = os.path.realpath("/bin/true")
+
+
+def has_connector() -> bool:
+    try:
+        Connector([proc_connector.EXEC]).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_connector = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
+WITHOUT_CONNECTOR = ["unshare", "--net"]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """A process to attach to, so that there is a tracer with little to do."""
+    process = subprocess.Popen(["sleep", "10000"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+class View(Attached):
+    """`trace` of a sleeping process with the view on; it is at work when the block begins."""
+
+    def __init__(self, sleeper: int, folder: Path, options: Sequence[str] = (), **more: Any) -> None:
+        Attached.__init__(self, [sleeper], folder / "events",
+                          ["--attach-level", "process", "--proc-scan-rate", "100ms"] + list(options), env=environment(**ON), **more)
+        self._probe = folder / "begun-{}".format(os.getpid())
+
+    def __enter__(self) -> "View":
+        Attached.__enter__(self)
+        shutil.copy("/bin/sleep", str(self._probe))
+        with subprocess.Popen([str(self._probe), "1000"]) as marker:
+            # Who runs already when the view begins is known, and no news: so somebody begins again and again.
+            deadline = time.monotonic() + 30
+            while not self.seen(marker.pid):
+                assert time.monotonic() < deadline, self.session.errors()
+                marker.kill()
+                marker.wait()
+                marker = subprocess.Popen([str(self._probe), "1000"])
+                end = time.monotonic() + 0.5
+                while time.monotonic() < end and not self.seen(marker.pid):
+                    time.sleep(0.01)
+            marker.kill()
+            marker.wait()
+        return self
+
+    def seen(self, pid: int) -> List[Event]:
+        """The executions of a process."""
+        return [event for event in named(self.events, "exec") if event["process"]["pid"] == pid]
+
+
+def run_untraced(count: int) -> int:
+    """Execute /bin/true so often, from a shell; returns the shell's id."""
+    shell = subprocess.Popen(["bash", "-c", "for ((i = 0; i < {}; i++)); do /bin/true; done; :".format(count)])
+    assert shell.wait() == 0
+    return shell.pid
+
+
+def children_of(events: Sequence[Event], pid: int, name: str) -> List[Event]:
+    return [event for event in named(events, name) if event["process"]["ppid"] == pid]
+
+
+def check_connector(count: int, sleeper: int, tmp_path: Path) -> None:
+    with View(sleeper, tmp_path) as view:
+        shell = run_untraced(count)
+        wait_until(lambda: len(children_of(view.events, shell, "exit")) >= count, "the ends of all are seen")
+    execs = children_of(view.events, shell, "exec")
+    assert len(execs) == len({event["process"]["pid"] for event in execs}) == count
+    with_paths = [event for event in execs if file_path(event) == TRUE]
+    # A process that is over within less than a millisecond can be gone before anybody looks, on a machine that is busy.
+    assert len(with_paths) >= count * 0.9
+    assert {event["evt"]["variables"]["seen_by"] for event in execs} == {"proc_connector"}
+    assert all(event["process"]["args"] == [] and event["process"]["parent"]["pid"] == event["process"]["pid"] for event in execs)
+    assert len(children_of(view.events, shell, "fork")) == count
+    assert {event["exit"]["code"] for event in children_of(view.events, shell, "exit")} == {0}
+
+
+@needs_connector
+def test_every_execution_is_seen_by_the_connector(sleeper: int, tmp_path: Path) -> None:
+    check_connector(97, sleeper, tmp_path)
+
+
+@needs_connector
+@pytest.mark.slow
+def test_many_executions_are_seen_by_the_connector(sleeper: int, tmp_path: Path) -> None:
+    check_connector(997, sleeper, tmp_path)
+
+
+@pytest.mark.root
+def test_the_scan_sees_what_lasts_and_nothing_twice(sleeper: int, tmp_path: Path) -> None:
+    with View(sleeper, tmp_path, ["--verbose"], prefix=WITHOUT_CONNECTOR) as view:
+        lasting = [subprocess.Popen(["sleep", "1003"]) for _ in range(7)]
+        shell = subprocess.Popen(["sh", "-c", "sleep 1; exec sleep 1009"])
+        wait_until(lambda: len(view.seen(shell.pid)) == 2, "both programs of one process are seen")
+        run_untraced(31)
+        wait_until(lambda: all(view.seen(process.pid) for process in lasting), "they are seen")
+        for process in lasting + [shell]:
+            process.kill()
+            process.wait()
+        wait_until(lambda: {process.pid for process in lasting} <= {event["process"]["pid"] for event in named(view.events, "exit")},
+                   "their ends are seen")
+        result = view.end()
+    for process in lasting:
+        (event,) = view.seen(process.pid)
+        assert event["evt"]["variables"]["seen_by"] == "proc_scan" and event["process"]["args"] == ["1003"]
+    assert [event["process"]["args"] for event in view.seen(shell.pid)] == [["-c", "sleep 1; exec sleep 1009"], ["1009"]]
+    lines = result.stderr.decode().splitlines()
+    (why,) = [line for line in lines if "proc connector cannot be used" in line]
+    assert "--network host" in why and "/proc is looked through every 100 ms instead" in why
+    (summary,) = [line for line in lines if "the whole system by looks at /proc" in line]
+    assert int(summary.partition("up to ")[2].split()[0]) >= 31 - len(children_of(view.events, shell.pid, "exec"))
+
+
+@needs_connector
+def test_changes_of_identity_are_seen(sleeper: int, tmp_path: Path) -> None:
+    code = "import os, time\nos.setgid(5)\nos.setuid(3)\ntime.sleep(1000)"
+    with View(sleeper, tmp_path) as view:
+        process = subprocess.Popen([sys.executable, "-c", code])
+        wait_until(lambda: status_field(process.pid, "Uid").startswith("3"), "it has changed")
+        wait_until(lambda: any(event["process"]["pid"] == process.pid for event in named(view.events, "setuid")), "it is seen")
+        process.kill()
+        process.wait()
+    events = [event for event in view.events if event["process"]["pid"] == process.pid]
+    (group,), (user,) = named(events, "setgid"), named(events, "setuid")
+    assert group["process"]["credentials"]["destination"]["gid"] == 5
+    assert (user["process"]["credentials"]["uid"], user["process"]["credentials"]["destination"]["uid"]) == (0, 3)
+
+
+TREE = r"""
+import os, subprocess, sys, time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    subprocess.call(["/bin/sh", "-c", "/bin/true; (/bin/true); exec /bin/true"])
+"""
+
+
+@needs_connector
+@pytest.mark.slow
+def test_what_is_traced_is_told_by_its_tracer_alone(tmp_path: Path) -> None:
+    output = str(tmp_path / "events")
+    command = trace_command([sys.executable, "-c", TREE], event_options(output))
+    with Session(command, env=environment(**ON)) as session:
+        stranger = run_untraced(7)
+        time.sleep(2.5)
+        last = run_untraced(7)
+        assert session.finish().status == 0
+    events = read_events(output)
+    execs = [event for event in named(events, "exec") if retval(event) == 0]
+    own = [event for event in execs if "seen_by" not in event["evt"]["variables"]]
+    foreign = [event for event in execs if "seen_by" in event["evt"]["variables"]]
+    assert len(own) > 20 and children_of(foreign, stranger, "exec") == []  # the view was not there yet
+    assert len(children_of(foreign, last, "exec")) == 7
+    traced = {event["process"]["pid"] for event in own}
+    assert not traced & {event["process"]["pid"] for event in foreign}
+    programs = [(event["process"]["pid"], file_path(event)) for event in own]
+    assert len(programs) == len(set(programs))
+
+
+@needs_connector
+@pytest.mark.slow
+def test_a_view_that_is_killed_is_replaced(sleeper: int, tmp_path: Path) -> None:
+    with View(sleeper, tmp_path) as view:
+        (old,) = helpers(view.session.pid)
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: helpers(view.session.pid) not in ([], [old]), "another one is there")
+        shell = 0
+        for _ in range(100):
+            shell = run_untraced(1)
+            time.sleep(0.05)
+            if children_of(view.events, shell, "exec"):
+                break
+        assert children_of(view.events, shell, "exec")
+
+
+def helpers(keeper: int) -> List[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and status_field(int(name), "Name") == "ebpfless-system"
+            and status_field(int(name), "PPid") == str(keeper)]
+
+
+# --- ending ---------------------------------------------------------------------------
+
+@needs_connector
+def test_a_rule_ends_what_nobody_traces(sleeper: int, tmp_path: Path, public_dir: Path) -> None:
+    miner, worker = public_dir / "miner", public_dir / "worker"
+    for name in (miner, worker):
+        shutil.copy("/bin/sleep", str(name))
+    policy = write_policy(tmp_path / "policy.json", [
+        rule("miner", 'exec.file.path == "{}"'.format(miner), actions=[{"kill": {"signal": "SIGKILL"}}])])
+    with View(sleeper, tmp_path, ["--policy", policy]) as view:
+        siblings = [subprocess.Popen([str(worker), "1000"]) for _ in range(3)]
+        for _ in range(5):
+            begun = subprocess.Popen([str(miner), "1000"])
+            assert begun.wait(10) == -signal.SIGKILL
+        assert [sibling.poll() for sibling in siblings] == [None] * 3
+        wait_until(lambda: len([event for event in view.events if is_detection(event)]) == 5, "all are told")
+        for sibling in siblings:
+            sibling.kill()
+            sibling.wait()
+    for event in [event for event in view.events if is_detection(event)]:
+        (action,) = event["agent"]["rule_actions"]
+        assert (action["type"], action["signal"], action["status"]) == ("kill", "SIGKILL", "performed")
+        assert action["processes"][0]["pid"] == event["process"]["pid"]
+        assert action["killed_at"] >= event["date"]
+
+
+@needs_connector
+@pytest.mark.slow
+def test_what_has_gone_already_is_told_as_gone(sleeper: int, tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "policy.json", [
+        rule("ends", 'exit.file.path == "{}"'.format(TRUE), actions=[{"kill": {"signal": "SIGKILL"}}])])
+    with View(sleeper, tmp_path, ["--policy", policy]) as view:
+        shell = run_untraced(3)
+        wait_until(lambda: len([event for event in view.events if is_detection(event)]) >= 2, "their ends are told")
+    for event in [event for event in view.events if is_detection(event) and event["process"]["ppid"] == shell]:
+        assert event["agent"]["rule_actions"][0]["status"] == "gone"
