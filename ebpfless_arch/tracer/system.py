@@ -150,7 +150,7 @@ class Ears:
         fresh, _ = self._census.look()
         self._writer.put(records.blind(
             now(), os.getppid(), os.getppid(), "the proc connector told more than there was room for; %d new processes "
-            "were found in /proc, shorter ones are missing" % fresh, "system"))
+            "were found in /proc, shorter ones are missing" % fresh, "lost"))
         return []
 
 
