@@ -1,7 +1,9 @@
 """ebpfless in containers as engines make them: what Docker's default capabilities allow, and what SYS_PTRACE adds."""
 
 import json
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -188,3 +190,45 @@ def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
     told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
     assert sorted(event["container"]["id"] for event in told) == sorted(tracer.id for tracer in tracers)
     assert {event["agent"]["rule_id"] for event in told} == {"credential_file_read"}
+
+
+# An image without Python
+
+@pytest.mark.slow
+def test_an_image_without_python_or_a_c_library_gets_a_folder_with_both(tmp_path: Path) -> None:
+    """The tracer can start itself anew there, too, though its Python has to be loaded by the linker that came along."""
+    oci.needed()
+    busybox = shutil.which("busybox")
+    if busybox is None or subprocess.call(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        pytest.skip("needs busybox-static")
+    root = oci.bare_root(tmp_path / "root")
+    shutil.copy(busybox, str(root / "usr/bin/busybox"))
+    script = [str(REPOSITORY / "scripts" / "portable"), str(root / "ebpfless")]
+    start = json.loads(subprocess.check_output([sys.executable] + script).decode())
+    assert [path.name for path in (root / "usr/lib").iterdir()] == []
+    result = oci.run(root, start + ["trace", "--probe-addr", "none", "--format", "json", "--", "/bin/busybox", "sh", "-c",
+                                    "busybox cat /etc/shadow; exit 7"])
+    assert result.status == 7 and [event["agent"]["rule_id"] for event in detections(result)] == ["credential_file_read"]
+    renewed = start[:-1] + ["-c", RENEWED, "trace", "--probe-addr", "none", "--format", "json", "--", "/bin/busybox", "sh", "-c",
+                            "busybox cat /etc/os-release; busybox cat /etc/shadow; exit 7"]
+    result = oci.run(root, renewed)
+    assert result.status == 7 and b"ID=none" in result.stdout
+    assert b"the tracer failed and has started itself anew" in result.stderr and b"credential_file_read" in result.stderr
+
+
+# Lets the engine fail once, when the tracee is in the middle of its work.
+RENEWED = """
+import os, sys
+sys.path.insert(0, "/ebpfless")
+import ebpfless
+from ebpfless_arch.tracer import engine
+original = engine.Engine._handle
+def failing(self, *rest):
+    if not os.path.exists("/tmp/failed") and os.path.exists("/tmp"):
+        with open("/tmp/failed", "w"):
+            pass
+        raise MemoryError("injected")
+    return original(self, *rest)
+engine.Engine._handle = failing
+sys.exit(ebpfless.main(sys.argv[1:]))
+"""

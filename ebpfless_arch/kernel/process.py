@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from typing import Optional
+import sys
+from typing import List, Optional
 
 from ebpfless_arch.kernel.libc import failure, function
 
@@ -12,6 +13,20 @@ _PR_SET_PTRACER = 0x59616D61
 _PR_SET_CHILD_SUBREAPER = 36
 
 _prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def interpreter() -> List[str]:
+    """The words that start this Python once more. Its own file will do, unless a dynamic linker that was named as the
+    command has loaded it (ld.so(8)): then that linker and its options come first."""
+    program = sys.executable or "/proc/self/exe"
+    try:
+        if os.path.samefile(program, "/proc/self/exe"):
+            return [program]
+        with open("/proc/self/cmdline", "rb") as file:
+            words = [os.fsdecode(word) for word in file.read().split(b"\0")]
+    except OSError:
+        return [program]
+    return words[:words.index(program)] + [program] if program in words else [program]
 
 
 def become_subreaper(truly: bool = True) -> None:

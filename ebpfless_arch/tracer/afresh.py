@@ -1,8 +1,9 @@
 """Another Python that runs a part of this program from its beginning, without what this process has loaded."""
 
 import os
-import sys
 from typing import List
+
+from ebpfless_arch.kernel import process
 
 _HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # A bundled file says itself how another Python gets to know it.
@@ -11,4 +12,4 @@ _ENTER = getattr(globals()["__loader__"], "enter", "import sys; sys.path.insert(
 
 def command(statement: str, *words: str) -> List[str]:
     """The argument vector, program first, that executes a statement in a new Python; the words are sys.argv[2:] there."""
-    return [sys.executable or "/proc/self/exe", "-I", "-S", "-c", _ENTER + "\n" + statement, _HOUSE] + list(words)
+    return process.interpreter() + ["-I", "-S", "-c", _ENTER + "\n" + statement, _HOUSE] + list(words)
