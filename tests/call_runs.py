@@ -92,3 +92,11 @@ class Doing:
 def is_32_bit(program: str) -> bool:
     with open(program, "rb") as image:
         return image.read(5)[4] == 1
+
+
+def type_below(path: Path) -> str:
+    """The type of the file system that holds a path."""
+    with open("/proc/self/mounts") as mounts:
+        found = [line.split()[1:3] for line in mounts]
+    holders = [(place, kind) for place, kind in found if (str(path) + "/").startswith(place.rstrip("/") + "/")]
+    return max(holders, key=lambda holder: len(holder[0]))[1]

@@ -11,7 +11,7 @@ import pytest
 
 from blackbox import Compiler, file_path, is_detection, named, retval, rule, write_policy
 from call_runs import (EBADF, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, NO_PID, NOBODY, WIDTHS, Doing,
-                       is_32_bit)
+                       is_32_bit, type_below)
 
 
 @pytest.fixture(params=WIDTHS)
@@ -111,14 +111,6 @@ def test_owners(program: str, tmp_path: Path) -> None:
         told("chown", result, file, path, uid=uid, gid=0 if file == "none" else -1, destination={
             "uid": max(uid, 0), "gid": 0, "user": "" if uid == 70000 else "root", "group": "root"},
             **rights.get(file, {})) for (file, path, uid), result in zip(calls, doing.results("chown"))]
-
-
-def type_below(path: Path) -> str:
-    """The type of the file system that holds a path."""
-    with open("/proc/self/mounts") as mounts:
-        found = [line.split()[1:3] for line in mounts]
-    holders = [(place, kind) for place, kind in found if (str(path) + "/").startswith(place.rstrip("/") + "/")]
-    return max(holders, key=lambda holder: len(holder[0]))[1]
 
 
 @pytest.mark.root

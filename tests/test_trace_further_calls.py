@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import pytest
 
 from blackbox import Compiler, is_detection, named, read_events, retval, rule, run, trace_command, write_policy
-from call_runs import EBADF, EEXIST, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, NO_PID, WIDTHS, Doing, is_32_bit
+from call_runs import EBADF, EEXIST, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, NO_PID, WIDTHS, Doing, is_32_bit, type_below
 
 ENODEV, ENOKEY = -19, -126
 CREATED = ["O_CREAT", "O_TRUNC", "O_WRONLY"]
@@ -113,7 +113,7 @@ def test_mounts_made_in_steps(program: str, tmp_path: Path) -> None:
               if event["mount"]["mountpoint.path"] != "/"]
     here = str(tmp_path)
     of_folder = events[3]["mount"]["fs_type"]
-    assert of_folder not in ("", "tmpfs")
+    assert of_folder == type_below(tmp_path)
     told = [event["mount"] for event in events]
     assert [(mount["source.path"], mount["mountpoint.path"], mount["fs_type"], mount["detached"], mount["visible"])
             for mount in told] == [
@@ -134,7 +134,8 @@ def test_mounts_made_in_steps(program: str, tmp_path: Path) -> None:
 @pytest.mark.root
 def test_roots_and_mounts_that_go(program: str, tmp_path: Path) -> None:
     doing = Doing(program, ["umount", "chroot", "pivot_root"], tmp_path)
-    old = [(0, "mnt", {"flags": "0"})] * is_32_bit(program)
+    # umount2 succeeds once; umount, which i386 alone has, once more.
+    old = [(0, "mnt", {"flags": "0"})] * (doing.results("umount").count(0) - 1)
     assert acts(doing, "umount", "umount") == [
         (EINVAL, "mnt-link", {"flags": "UMOUNT_NOFOLLOW"}), (0, "mnt", {"flags": "MNT_DETACH"}),
         (ENOENT, "none", {"flags": "0"})] + old

@@ -296,6 +296,7 @@ class Engine:
         if rows is None:
             if call.number not in self._numbers[call.abi.name]:
                 self._reports.unknown(stop, call)
+                stop.keep_failing(call)
             return False
         for row in rows if tracee.pending is None else ():
             if row.only and not row.wants(call.arguments):

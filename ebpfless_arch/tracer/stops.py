@@ -147,6 +147,14 @@ class Stop:
         registers.words[abi.result_slot] = -error
         registers.write(self.tid)
 
+    def keep_failing(self, call: Call) -> None:
+        """See to it that a call of a negative number fails as it does untraced: after its SECCOMP stop the kernel skips it
+        (kernel/seccomp.c, __seccomp_filter), and what stands in the result's register is the result. On arm64 that is
+        the first argument."""
+        abi = call.abi
+        if abi is not None and abi.result_slot in abi.argument_slots and call.number >> 31:
+            self.refuse(abi, errno.ENOSYS)
+
     def string(self, address: int, limit: int) -> Optional[bytes]:
         """A string of the tracee, None where it cannot be read."""
         found = self.machine.memory.string(self.tid, address, limit)
