@@ -347,10 +347,10 @@ def _die_of_interrupts() -> None:
 
 
 def _run(command: Command, found: argparse.Namespace) -> int:
-    """Run a command. What is only printed may have a reader that has seen enough."""
+    """Run a command. What is only printed may have a reader that has seen enough; the status of `check` counts even then."""
     import signal
 
-    if command.name not in ("trace", "probe"):
+    if command.name not in ("trace", "probe", "check"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         return command.run(found)

@@ -12,7 +12,7 @@ from blackbox import Event, Result, file_path, is_detection, retval, run_traced
 NO_PID = 0x3FFFFFFF
 NOBODY = 65534
 EPERM, ENOENT, ESRCH, EBADF, ENOMEM, EFAULT, EEXIST, EINVAL = -1, -2, -3, -9, -12, -14, -17, -22
-ALWAYS_THERE = frozenset(["agent", "title", "date", "evt", "process", "container", "syscall"])
+ALWAYS_THERE = frozenset(["agent", "title", "date", "evt", "process", "container", "syscall", "tags"])
 
 WIDTHS = [pytest.param([], id="64-bit"), pytest.param(["-m32", "-static"], id="32-bit")]
 
