@@ -74,7 +74,7 @@ def good() -> Dict[str, Any]:
 
 
 WRONG = (
-    (json.dumps(dict(good(), tags=["a:b"])), "'tags' was unexpected"),
+    (json.dumps(dict(good(), tags=["a:b", 1])), "'tags' was unexpected"),
     (json.dumps(dict(good(), date="yesterday")), "'yesterday' is not a 'date-time'"),
     (json.dumps(dict(good(), process={"uid": "0", "gid": 0})), "process.uid: '0' is not of type 'integer'"),
     (json.dumps(dict(good(), agent={"policy_name": "p"})), "'rule_id' is a required property"),
