@@ -37,6 +37,7 @@ from ebpfless_arch.kernel import procfs
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.metrics import Pages
+    from ebpfless_arch.agent.whole_system import Outlook
 
 _WATCH = "runtime_security_config.ebpfless."
 _TURN_SECONDS = 1.0
@@ -97,6 +98,7 @@ class Probe(Host):
         self._check_secrecy()
         self._wake = self._catch_signals()
         self._pages = self._serve_pages(settings["probe.http"])
+        self._outlook = self._look_out() if settings["probe.system"] else None
         complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
@@ -107,9 +109,16 @@ class Probe(Host):
             door.close()
         if self._pages is not None:
             self._pages.close()
+        if self._outlook is not None:
+            self._outlook.close()
         self._agent.close()
         if self._sessions.missing:
             complain("%d records were lost before tracers could send them" % self._sessions.missing)
+
+    def _look_out(self) -> "Outlook":
+        from ebpfless_arch.agent.whole_system import Outlook
+
+        return Outlook(self._agent, self._settings["probe.scan_rate"], self._selector)
 
     def _addresses(self) -> List[str]:
         found = self._settings["probe.listen"] or [self._settings[_WATCH + "socket"]]
@@ -176,6 +185,8 @@ class Probe(Host):
                 key.data.accept()
             else:
                 os.read(self._wake, 4096)
+        if self._outlook is not None:
+            self._outlook.turn()
         self._settle()
         now = time.monotonic()
         if now > self._looked + _TURN_SECONDS:

@@ -6,6 +6,7 @@ know is dropped here.
 """
 
 import select
+import selectors
 import time
 from typing import Callable, Dict, List, Optional, Set
 
@@ -56,6 +57,39 @@ class Observer:
             way, self.executions, self.fleeting)
         return text + ("; up to %d processes or threads were too short to be seen" % self._view.missed
                        if self._view.missed else "")
+
+
+class Outlook:
+    """A view in a loop with a selector; `source` is the probe's own, of its own host."""
+
+    def __init__(self, agent: Agent, rate: float, selector: selectors.BaseSelector) -> None:
+        self._agent = agent
+        self._source = agent.source
+        self._selector = selector
+        self._view = SystemView(rate)
+        self._observer = Observer(agent, self._view, lambda pid: False, agent.notice)
+        self._descriptor = -1
+        self.turn()
+
+    def turn(self) -> None:
+        """Deal with what has come, and wait for more."""
+        self._agent.source = self._source
+        self._observer.pump()
+        if self._view.fileno() != self._descriptor:
+            if self._descriptor >= 0:
+                self._selector.unregister(self._descriptor)
+            self._descriptor = self._view.fileno()
+            if self._descriptor >= 0:
+                self._selector.register(self._descriptor, selectors.EVENT_READ, self)
+
+    def accept(self) -> None:
+        """There is news."""
+        self.turn()
+
+    def close(self) -> None:
+        """End it, and say what it saw."""
+        self._view.close()
+        self._agent.notice(self._observer.summary())
 
 
 class WholeSystem(Receiver):
