@@ -71,6 +71,7 @@ _CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="
 
 TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
+    (("--follow",), dict(action="append", metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
     (("--pid",), dict(action="append", type=_pids, metavar="PID", help="trace running processes, repeatable: PID,PID ...")),
 )
@@ -157,16 +158,17 @@ def run_trace(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 
-    command, pids = arguments.operands, arguments.pid
-    if command and pids:
-        _complain("trace: --pid is for programs that run already, '%s' is a command; say one of them" % command[0])
+    command, pids, followed = arguments.operands, arguments.pid or [], arguments.follow or []
+    if command and (pids or followed):
+        _complain("trace: --pid and --follow are for programs that somebody else starts, '%s' is a command; say one of them"
+                  % command[0])
         return _USAGE
-    if not command and not pids:
+    if not command and not pids and not followed:
         _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]', or --pid PID for one that runs")
         return _USAGE
     try:
-        if pids:
-            return local.attach([pid for group in pids for pid in group], arguments.config, _given(arguments))
+        if pids or followed:
+            return local.attach([pid for group in pids for pid in group], followed, arguments.config, _given(arguments))
         return local.trace(command, arguments.config, _given(arguments))
     except UsageError as error:
         _complain("trace: %s" % error)

@@ -40,6 +40,15 @@ def states(pid: int) -> str:
     return "".join(sorted(field(pid, tid, "State")[:1] for tid in tasks(pid)))
 
 
+def events_so_far(path: str) -> List[Event]:
+    """What has been written to an output of which the last line may not be whole yet."""
+    if not os.path.exists(path):
+        return []
+    with open(path, "rb") as file:
+        whole = file.read().rpartition(b"\n")[0]
+    return [with_bytes(json.loads(line.decode("utf-8"))) for line in whole.splitlines()]
+
+
 class Attached:
     """`trace --events --pid ...` at work: it has hold of all threads when the block begins, and is told to end after it."""
 
@@ -76,11 +85,7 @@ class Attached:
     @property
     def events(self) -> List[Event]:
         """What has been written so far, but for a line that is not whole yet."""
-        if not os.path.exists(self._output):
-            return []
-        with open(self._output, "rb") as file:
-            whole = file.read().rpartition(b"\n")[0]
-        return [with_bytes(json.loads(line.decode("utf-8"))) for line in whole.splitlines()]
+        return events_so_far(self._output)
 
     def end(self, number: int = signal.SIGINT) -> Result:
         """Tell it to end as a user does, and see that it leaves nobody behind."""

@@ -11,11 +11,12 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 
-from attaching import Attached
-from blackbox import (Event, Session, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
+from attaching import Attached, events_so_far
+from blackbox import (Event, Session, ebpfless, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
                       status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.kernel import proc_connector
 from ebpfless_arch.kernel.proc_connector import Connector
+from probes import Probe
 
 ON = {"EBPFLESS_TRACE_DISABLE_PROC_SCAN": "false"}
 TRUE = os.path.realpath("/bin/true")
@@ -199,6 +200,30 @@ def test_a_view_that_is_killed_is_replaced(sleeper: int, tmp_path: Path) -> None
 def helpers(keeper: int) -> List[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and status_field(int(name), "Name") == "ebpfless-system"
             and status_field(int(name), "PPid") == str(keeper)]
+
+
+@needs_connector
+def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> None:
+    with Probe(tmp_path, "--system") as probe:
+        shell = 0
+        for _ in range(100):
+            shell = run_untraced(1)
+            time.sleep(0.05)
+            if children_of(events_so_far(probe.output), shell, "exec"):
+                break
+        untraced = run_untraced(7)
+        traced = run(ebpfless("trace", "--probe-addr", probe.address, "--wait-probe", "20", "--", "sh", "-c",
+                              "echo $$; /bin/true; /bin/true; :"))
+        assert traced.status == 0
+        own = int(traced.stdout)
+        wait_until(lambda: len(children_of(events_so_far(probe.output), untraced, "exit")) == 7
+                   and len(children_of(events_so_far(probe.output), own, "exit")) == 2, "all has come")
+        assert probe.stop() == 0
+    events = read_events(probe.output)
+    assert len(children_of(events, untraced, "exec")) == 7
+    of_traced = children_of(events, own, "exec")
+    assert len(of_traced) == 2 and not any("seen_by" in event["evt"]["variables"] for event in of_traced)
+    assert "the whole system by the proc connector: " in probe.errors()
 
 
 # --- ending ---------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """`ebpfless trace`: tracer -> processes -> rules -> outputs in one agent, until a probe answers."""
 
 import os
-from typing import TYPE_CHECKING, Any, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
@@ -16,6 +16,7 @@ _SYSTEM_DELAY_SECONDS = 1.0
 if TYPE_CHECKING:
     from ebpfless_arch.agent.config import Config
     from ebpfless_arch.agent.evaluation import Agent
+    from ebpfless_arch.agent.following import Following
 
 
 def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
@@ -38,9 +39,9 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
     return run_untraced(words, settings["trace.uid"], settings["trace.gid"])
 
 
-def attach(pids: List[int], config_file: str, flags: Mapping[str, Any]) -> int:
-    """Trace running processes until they end or a signal says that it is enough; returns the exit status. Raises
-    UsageError as `trace`."""
+def attach(pids: List[int], followed: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
+    """Trace running processes until they end or a signal says that it is enough, and those that are `followed` whenever
+    they run; returns the exit status. Raises UsageError as `trace`."""
     _check_proc()
     with Keeper(_abis()) as keeper:
         from ebpfless_arch.agent import config
@@ -50,7 +51,7 @@ def attach(pids: List[int], config_file: str, flags: Mapping[str, Any]) -> int:
             if key in flags:
                 raise UsageError("%s is for a COMMAND, and --pid is for programs that run already"
                                  % settings.values[key].origin)
-        return _attach(keeper, list(dict.fromkeys(pids)), settings) if settings.enabled else 0
+        return _attach(keeper, list(dict.fromkeys(pids)), followed, settings) if settings.enabled else 0
 
 
 def _abis() -> Sequence[Abi]:
@@ -84,13 +85,15 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     return die_like(outcome.status) if outcome.status >= 0 else FAILED
 
 
-def _attach(keeper: Keeper, pids: List[int], settings: "Config") -> int:
+def _attach(keeper: Keeper, pids: List[int], followed: List[str], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
+    from ebpfless_arch.agent.following import Following
 
     agent, interest = evaluation.prepare(settings)
-    receiver, interest = _receiver(agent, interest, settings, [], pids)
-    receiver = _with_system(receiver, agent, settings, 0)
-    plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"])
+    receiver, interest = _receiver(agent, interest, settings, [], pids or [os.getpid()])
+    following = Following(followed, agent, keeper.take) if followed else None
+    receiver = _with_system(receiver, agent, settings, 0, following)
+    plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"], follows=bool(followed))
     outcome = keeper.attach(plan, receiver)
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return 0 if outcome.status >= 0 else _NOTHING_ATTACHED
@@ -109,14 +112,15 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
     return linking.link(agent, interest, settings, around, command, pids)
 
 
-def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: float) -> Receiver:
+def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: float,
+                 following: "Optional[Following]" = None) -> Receiver:
     """The receiver, with a view of the whole system beside it unless that is not wanted."""
-    if settings["trace.disable_proc_scan"]:
+    if settings["trace.disable_proc_scan"] and following is None:
         return receiver
     from ebpfless_arch.agent.whole_system import WholeSystem
 
     return WholeSystem(receiver, agent, settings["trace.proc_scan_rate"], not settings["trace.disable_stats"], delay,
-                       settings["trace.verbose"])
+                       settings["trace.verbose"], following)
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:

@@ -5,28 +5,38 @@ What is traced is told by its tracer alone. The view leaves it out where it sees
 know is dropped here.
 """
 
+import collections
 import select
 import selectors
 import time
 from typing import Callable, Dict, List, Optional, Set
 
 from ebpfless_arch.agent.evaluation import Agent
+from ebpfless_arch.agent.following import Following
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.keeper import Answer, Receiver
 from ebpfless_arch.tracer.system import CONNECTOR, SystemView
 
 _LOOK_SECONDS = 0.02
+# The view may be so much later than the tracer.
+_LATE_SECONDS = 1.0
+_ENDED_KEPT = 4096
 
 
 class Observer:
-    """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else."""
+    """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else. `look` sees every
+    record afterwards. `begun`: processes of whose program it has told.
+    """
 
-    def __init__(self, agent: Agent, view: SystemView, is_told: Callable[[int], bool], notice: Callable[[str], None]) -> None:
+    def __init__(self, agent: Agent, view: SystemView, is_told: Callable[[int], bool], notice: Callable[[str], None],
+                 look: Callable[[Record], None] = lambda record: None) -> None:
         self._agent = agent
         self._view = view
         self._is_told = is_told
         self._notice = notice
+        self._look = look
+        self.begun: Set[int] = set()
         self._complained = False
         self.executions = 0
         self.fleeting = 0
@@ -38,9 +48,11 @@ class Observer:
                 self._agent.lost += record[4]
             elif not is_news:
                 self._agent.meet(record)
+                self._look(record)
             elif not self._is_told(record[2]) and not (record[0] == records.FORK and self._is_told(record[4])):
                 self._count(record)
                 self._agent.observe(record, self._view.way)
+                self._look(record)
         if self._view.problem and not self._complained:
             self._complained = True
             self._notice(self._view.problem)
@@ -49,6 +61,9 @@ class Observer:
         if record[0] == records.EXEC:
             self.executions += 1
             self.fleeting += not record[5]
+            self.begun.add(record[2])
+        elif record[0] == records.EXIT:
+            self.begun.discard(record[2])
 
     def summary(self) -> str:
         """What was seen and what was missed, in one line."""
@@ -95,7 +110,9 @@ class Outlook:
 class WholeSystem(Receiver):
     """A keeper's receiver with such a view beside it, which starts `delay` seconds after the first record."""
 
-    def __init__(self, inner: Receiver, agent: Agent, rate: float, attributes: bool, delay: float, verbose: bool) -> None:
+    def __init__(self, inner: Receiver, agent: Agent, rate: float, attributes: bool, delay: float, verbose: bool,
+                 following: Optional[Following] = None) -> None:
+        self._following = following
         self._inner = inner
         self._agent = agent
         self._rate = rate
@@ -105,6 +122,7 @@ class WholeSystem(Receiver):
         self._due = 0.0
         self._looked = 0.0
         self._family: Set[int] = set()
+        self._ended: "collections.OrderedDict[int, float]" = collections.OrderedDict()
         self._view: Optional[SystemView] = None
         self._observer: Optional[Observer] = None
 
@@ -114,15 +132,25 @@ class WholeSystem(Receiver):
             self._family.add(record[2])
         elif record[0] == records.EXIT:
             self._family.discard(record[2])
+            self._ended[record[2]] = time.monotonic()
+            if len(self._ended) > _ENDED_KEPT:
+                self._ended.popitem(last=False)
         self._due = self._due or time.monotonic() + self._delay
-        self._inner.receive(record)
+        if record[0] == records.SNAPSHOT and self._observer is not None and record[2] in self._observer.begun:
+            self._agent.meet(record)  # of its program the view has told
+        else:
+            self._inner.receive(record)
+        if self._following is not None and record[0] == records.SNAPSHOT:
+            self._following.taken(record)
         if self._view is not None and time.monotonic() > self._looked + _LOOK_SECONDS:
             self._pump()  # a tracer that tells much must not keep us from what is urgent
 
     def descriptors(self) -> Dict[int, int]:
         """Those of the other receiver, and the view's."""
-        if self._view is None and self._due and time.monotonic() > self._due:
+        if self._view is None and (self._due and time.monotonic() > self._due or self._following is not None):
             self._start()
+        if self._following is not None:
+            self._following.turn()
         self._pump()
         found = dict(self._inner.descriptors())
         if self._view is not None and self._view.fileno() >= 0:
@@ -131,7 +159,12 @@ class WholeSystem(Receiver):
 
     def _start(self) -> None:
         self._view = SystemView(self._rate, self._attributes)
-        self._observer = Observer(self._agent, self._view, self._family.__contains__, self._tell)
+        self._observer = Observer(self._agent, self._view, self._is_told, self._tell,
+                                  self._following.look if self._following is not None else lambda record: None)
+
+    def _is_told(self, pid: int) -> bool:
+        """Whether the tracer tells of a process, or has just told of its end."""
+        return pid in self._family or time.monotonic() < self._ended.get(pid, 0.0) + _LATE_SECONDS
 
     def _tell(self, text: str) -> None:
         if self._verbose:

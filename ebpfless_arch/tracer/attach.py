@@ -1,21 +1,14 @@
 """Attach mode's tracer process: it takes hold of running programs, or says in one line each why it cannot."""
 
-import errno
-import os
 from typing import Sequence
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import decoded
-from ebpfless_arch.events.text_parts import printable
-from ebpfless_arch.kernel import procfs, walls
 from ebpfless_arch.kernel.features import Features
 from ebpfless_arch.tracer import decode, launch, renewal
 from ebpfless_arch.tracer.attached import AttachedEngine
 from ebpfless_arch.tracer.launch import Plan, Start
 from ebpfless_arch.tracer.pipe import Ends, Link
-
-_KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)
 
 
 def run(abis: Sequence[Abi], plan: Plan, found: Features, link: Link, ends: Ends, start: Start) -> None:
@@ -26,71 +19,12 @@ def run(abis: Sequence[Abi], plan: Plan, found: Features, link: Link, ends: Ends
     launch.stay_with_keeper(plan.keeper)
     attached = 0
     for pid in plan.pids:
-        problem = take(engine, pid, plan.keeper)
+        problem = engine.take(pid)
         if problem:
             ends.writer.put((records.STATE, decode.now(), pid, pid, records.REFUSED, problem))
         else:
             attached += 1
-    if attached:
+    if attached or plan.follows:
         ends.writer.put((records.STATE, decode.now(), 0, 0, records.STARTED, tuple(found)))
         renewal.trace(engine, plan, found, link, ends)
     ends.writer.drain(launch.DRAIN_SECONDS)
-
-
-def take(engine: AttachedEngine, pid: int, keeper: int) -> str:
-    """Attach to a process; "" or why that cannot be."""
-    try:
-        problem = _why_not(pid, keeper)
-        if not problem:
-            engine.attach(pid)
-        return problem
-    except ProcessLookupError:
-        return "process %d is gone" % pid
-    except OSError as error:
-        return "process %d cannot be traced: %s" % (pid, _advice(pid, error))
-
-
-def _why_not(pid: int, keeper: int) -> str:
-    """What is wrong with a process, as far as /proc shows it; raises OSError where it is gone."""
-    if pid in (os.getpid(), keeper):
-        return "process %d is ebpfless itself" % pid
-    try:
-        told, table = procfs.stat(pid), procfs.status(pid)
-    except ProcessLookupError:
-        return "there is no process %d" % pid
-    leader, tracer = int(table[b"Tgid"]), int(table[b"TracerPid"])
-    if leader != pid:
-        return "%d is a thread of process %d; name that one" % (pid, leader)
-    if told.flags & _KERNEL_THREAD:
-        return "process %d is a thread of the kernel (%s), which cannot be traced" % (pid, _readable(told.comm))
-    if all(procfs.is_dead(pid, tid) for tid in procfs.threads(pid)):
-        return "process %d has ended; its parent, process %d, has not waited for it yet (a zombie)" % (pid, told.ppid)
-    if tracer:
-        return "process %d is traced already, by process %d (%s)" % (pid, tracer, _name(tracer))
-    return ""
-
-
-def _advice(pid: int, error: OSError) -> str:
-    """Why the kernel refuses, and how to mend that."""
-    if error.errno != errno.EPERM:
-        return str(error.strerror)
-    table = procfs.status(pid)
-    owner, ours = int(table[b"Uid"].split()[0]), os.getuid()
-    if owner != ours and ours:
-        return "it belongs to user %d, and we are user %d; run ebpfless as root or as that user" % (owner, ours)
-    yama = walls.look().yama
-    if ours and yama > 0:
-        return ("the kernel lets a process trace its own descendants only (kernel.yama.ptrace_scope=%d); run ebpfless as "
-                "root, or set that to 0 (sysctl)" % yama)
-    return str(error.strerror)
-
-
-def _name(pid: int) -> str:
-    try:
-        return _readable(procfs.stat(pid).comm)
-    except OSError:
-        return "gone"
-
-
-def _readable(name: bytes) -> str:
-    return printable(decoded(name))

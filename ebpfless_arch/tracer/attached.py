@@ -8,9 +8,11 @@ import signal
 import time
 from typing import Dict, List, Sequence, Set, Tuple
 
+from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import programs
+from ebpfless_arch.tracer import programs, refusals
+from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.engine import Engine, pending_news
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Machine, Stop
@@ -20,6 +22,9 @@ FULL, PROCESS = "full", "process"
 LET_GO = signal.SIGTERM
 """What tells the tracer to let go of everything and to end."""
 
+ATTACH = signal.SIGRTMIN + 1
+"""What tells it to attach to one more process, whose id it is queued with."""
+
 _PARTING_SECONDS = 1.0
 _PATIENCE_SECONDS = 0.05
 _LONG_SECONDS = 3600.0
@@ -28,19 +33,20 @@ _SLACK_NS = 50 * 10 ** 6
 _UNTOLD_NS = 10 ** 9
 # Events that a process shows without a stop at its calls.
 _SHOWN = frozenset(["exec", "fork", "exit", "setuid", "setgid", "capset"])
-_AWAITED = [signal.SIGCHLD, LET_GO]
+_AWAITED = [signal.SIGCHLD, LET_GO, ATTACH]
 
 
 class AttachedEngine(Engine):
     """Traces processes that it did not start, until they have all ended or it is told to let go."""
 
     def __init__(self, machine: Machine, wanted: Interest, ends: Ends, keeper: int, level: str,
-                 deadly: bool = False) -> None:
+                 deadly: bool = False, follows: bool = False) -> None:
         Engine.__init__(self, machine, wanted._replace(events=wanted.events & _SHOWN) if level == PROCESS else wanted,
                         ends, level == PROCESS, keeper, deadly)
         # Without a tracer no call of theirs fails: the keeper's next one is soon enough.
         self.watched = False
         self._level = level
+        self._follows = follows
         self._memory = machine.memory
         self._interrupted: Set[int] = set()
         self._identities: Dict[int, Tuple[int, ...]] = {}
@@ -48,6 +54,18 @@ class AttachedEngine(Engine):
         self._stops[ptrace.EVENT_EXIT] = self._on_exit_stop
 
     # --- beginning --------------------------------------------------------------
+
+    def take(self, pid: int) -> str:
+        """Attach to a process; "" or why that cannot be."""
+        try:
+            problem = refusals.why_not(pid, self._keeper)
+            if not problem:
+                self.attach(pid)
+            return problem
+        except ProcessLookupError:
+            return "process %d is gone" % pid
+        except OSError as error:
+            return "process %d cannot be traced: %s" % (pid, refusals.advice(pid, error))
 
     def attach(self, pid: int) -> int:
         """Trace every thread of a running process, and tell what it is; returns how many threads it has. Raises OSError
@@ -118,7 +136,7 @@ class AttachedEngine(Engine):
     def _wait(self) -> List[Tuple[int, int]]:
         """As the engine's, but a signal wakes it, too: that of a stop, or that which tells it to let go."""
         while True:
-            news = pending_news()
+            news = self._look_for_news()
             if news:
                 return news
             if self._writer.broken and not self._parting:
@@ -136,6 +154,19 @@ class AttachedEngine(Engine):
             told = signal.sigtimedwait(_AWAITED, 0)
         if told is not None and told.si_signo == LET_GO and not self._parting:
             self._let_go()
+        elif told is not None and told.si_signo == ATTACH and not self._parting:
+            # What a signal was queued with lies where an ended child's status is (struct siginfo).
+            problem = self.take(told.si_status)
+            if problem:
+                self._writer.put((records.STATE, now(), 0, told.si_status, records.REFUSED, problem))
+
+    def _look_for_news(self) -> List[Tuple[int, int]]:
+        try:
+            return pending_news()
+        except ChildProcessError:
+            if self._follows and not self._parting:
+                return []
+            raise
 
     # --- letting go ---------------------------------------------------------------
 

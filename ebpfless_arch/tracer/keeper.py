@@ -20,7 +20,7 @@ from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import process, procfs, signals
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.tracer import decode, launch, pipe, watchdog
-from ebpfless_arch.tracer.attached import FULL, LET_GO, PROCESS
+from ebpfless_arch.tracer.attached import ATTACH, FULL, LET_GO, PROCESS
 from ebpfless_arch.tracer.launch import Left, Plan
 from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.watchdog import Watchdog
@@ -145,6 +145,11 @@ class Keeper:
         if self._tracer:
             self._reap(0)  # some of what it has is free only with its end
         return Outcome(0 if self._begun else _NO_STATUS, self._problem, self._pulse.stops())
+
+    def take(self, pid: int) -> None:
+        """Have the tracer attach to one more process; raises OSError when there is none just now."""
+        if self._begun:
+            signals.send(self._tracer, signals.Received(ATTACH, signals.SI_QUEUE, 0, pid))
 
     def _carry_out(self, plan: Plan, receiver: Receiver) -> None:
         self._plan = plan
@@ -377,8 +382,10 @@ class Keeper:
 
     def _tell_cost(self) -> None:
         assert self._plan is not None
-        self._receiver.notice("tracing %d running process%s; %s" % (
-            len(self._family), "" if len(self._family) == 1 else "es", _COSTS[self._plan.level]))
+        count = "%d running process%s" % (len(self._family), "" if len(self._family) == 1 else "es")
+        if self._plan.follows:
+            count = "what is to be followed"
+        self._receiver.notice("tracing %s; %s" % (count, _COSTS[self._plan.level]))
 
     def _tracer_was_killed(self) -> bool:
         """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
@@ -412,7 +419,7 @@ class Keeper:
         left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen,
                     self._receiver.helpers())
         if plan is None or plan.deadly or self._parting or self._take_overs > _TAKE_OVERS_AT_MOST \
-                or not left.family and not set(procfs.descendants(os.getpid())).difference(left.spared):
+                or not left.family and not plan.follows and not set(procfs.descendants(os.getpid())).difference(left.spared):
             self._tracer_status = 0
             # Such a program dies with its tracer, and its end is to be told.
             self._reap(0 if plan is not None and plan.deadly else os.WNOHANG)

@@ -28,7 +28,7 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`; stop
+    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`, and to others later if it `follows`; stop
     for what is `wanted` (see interest.packed), look at files or not. `deadly`: the program dies with its tracer;
     `io_uring` as in Interest."""
 
@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     keeper: int
     deadly: bool = False
     pids: List[int] = []
+    follows: bool = False
     level: str = ""
     io_uring: str = "alert"
 
@@ -132,7 +133,7 @@ def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends:
     program = seccomp.compile_filter(syscalls.blocks(abis, plan.interest())) if filtered else b""
     machine = Machine(abis, found, plan.attributes)
     if plan.level:
-        return AttachedEngine(machine, plan.interest(), ends, plan.keeper, plan.level, plan.deadly), b""
+        return AttachedEngine(machine, plan.interest(), ends, plan.keeper, plan.level, plan.deadly, plan.follows), b""
     return Engine(machine, plan.interest(), ends, filtered, plan.keeper, plan.deadly), program
 
 

@@ -1,0 +1,124 @@
+"""--follow: a program is traced whenever it runs, however often it is started anew."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import List, Optional, Sequence, Type
+
+import pytest
+
+from attaching import events_so_far, tracers
+from blackbox import Event, Session, ebpfless, environment, event_options, named, read_events, run, wait_until
+from test_whole_system import WITHOUT_CONNECTOR, has_connector
+
+BY_SCAN = [[], WITHOUT_CONNECTOR] if has_connector() else [[]]
+SECONDS = 5.0
+"""Within which a program is traced again; a machine that is busy takes its time."""
+
+
+class Follower:
+    """`trace --events --follow ...` at work."""
+
+    def __init__(self, words: Sequence[str], output: Path, prefix: Sequence[str] = ()) -> None:
+        self._output = str(output)
+        options = [option for word in words for option in ("--follow", word)]
+        self.session = Session(list(prefix) + ebpfless("trace", "--probe-addr", "none", "--proc-scan-rate", "100ms", *(
+            event_options(self._output) + options)), env=environment())
+
+    def __enter__(self) -> "Follower":
+        self.session.__enter__()
+        wait_until(lambda: b"tracing what is to be followed" in self.session.errors(), "it waits for the program")
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.session.__exit__(kind, value, traceback)
+
+    def has(self, pid: int) -> bool:
+        """Whether every thread of a process is traced."""
+        return bool(tracers(pid)) and 0 not in tracers(pid)
+
+    def end(self) -> List[Event]:
+        """Tell it to end; returns its events."""
+        os.kill(self.session.pid, signal.SIGINT)
+        assert self.session.finish(20).status == 0
+        return read_events(self._output)
+
+
+def restart(command: Sequence[str], follower: Follower, times: int) -> List[int]:
+    """Start a program so often, and see that it is traced each time; returns the ids."""
+    pids = []
+    for _ in range(times):
+        with subprocess.Popen(list(command), stdout=subprocess.DEVNULL) as process:
+            pids.append(process.pid)
+            try:
+                wait_until(lambda: follower.has(process.pid), "it is traced again", SECONDS)
+            finally:
+                process.terminate()
+    return pids
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("prefix", BY_SCAN, ids=["connector", "scan"][:len(BY_SCAN)])
+def test_redis_is_traced_again_after_each_of_5_restarts(prefix: List[str], public_dir: Path, tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server")
+    command = ["redis-server", "--port", "0", "--unixsocket", str(public_dir / "socket"), "--dir", str(public_dir), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
+        with Follower(["redis-server"], tmp_path / "events", prefix) as follower:
+            wait_until(lambda: follower.has(first.pid), "what runs already is traced")
+            first.terminate()
+            first.wait()
+            pids = restart(command, follower, 5)
+            wait_until(lambda: len(named(events_so_far(str(tmp_path / "events")), "exit")) >= 6, "all ends are told")
+            events = follower.end()
+    for pid in pids:
+        own = [event for event in events if event["process"]["pid"] == pid]
+        assert len(named(own, "exec")) == len(named(own, "exit")) == 1, named(own, "exec")
+
+
+@pytest.mark.slow
+def test_by_path_and_by_script(public_dir: Path, tmp_path: Path) -> None:
+    program, script = public_dir / "program", public_dir / "script"
+    shutil.copy("/bin/sleep", str(program))
+    script.write_text("#!/bin/sh\nread word\n")
+    script.chmod(0o755)
+    link = public_dir / "link"
+    link.symlink_to(program)
+    with Follower([str(link), str(script)], tmp_path / "events") as follower:
+        other = subprocess.Popen(["sleep", "1000"])
+        for command in ([str(program), "1000"], [str(script)]):
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+                wait_until(lambda: follower.has(process.pid), "it is traced", SECONDS)
+                process.kill()
+        assert tracers(other.pid) == [0]
+        other.kill()
+        other.wait()
+        follower.end()
+
+
+@pytest.mark.slow
+def test_a_tracer_that_is_killed_while_it_waits_is_replaced(tmp_path: Path, public_dir: Path) -> None:
+    program = public_dir / "program"
+    shutil.copy("/bin/sleep", str(program))
+    with Follower(["program"], tmp_path / "events") as follower:
+        (tracer,) = [int(name) for name in os.listdir("/proc") if name.isdigit() and _is_tracer_of(int(name), follower.session.pid)]
+        os.kill(tracer, signal.SIGKILL)
+        restart([str(program), "1000"], follower, 3)
+        follower.end()
+
+
+def _is_tracer_of(pid: int, keeper: int) -> bool:
+    try:
+        words = Path("/proc/%d/stat" % pid).read_text().rpartition(")")
+    except OSError:
+        return False
+    return words[0].endswith("(ebpfless-tracer") and words[2].split()[1] == str(keeper)
+
+
+def test_follow_and_a_command_are_two_things() -> None:
+    result = run(ebpfless("trace", "--follow", "nginx", "--", "true"))
+    assert result.status == 2 and b"--follow" in result.stderr and len(result.stderr.splitlines()) == 1
