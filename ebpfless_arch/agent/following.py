@@ -59,6 +59,10 @@ class Following:
             process = self._agent.find(record[2])
             self._agent.notice("process %d (%s) is traced from now on" % (record[2], process.comm if process else "?"))
 
+    def is_asked_for(self, pid: int) -> bool:
+        """Whether the tracer may just now be taking a process."""
+        return pid in self._asked
+
     def _forget(self, pid: int) -> None:
         self._asked.pop(pid, None)
         self._tries.pop(pid, None)

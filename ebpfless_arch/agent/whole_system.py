@@ -9,7 +9,7 @@ import collections
 import select
 import selectors
 import time
-from typing import Callable, Dict, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import Agent
 from ebpfless_arch.agent.following import Following
@@ -25,17 +25,18 @@ _ENDED_KEPT = 4096
 
 
 class Observer:
-    """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else. `look` sees every
-    record afterwards. `begun`: processes of whose program it has told.
+    """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else. `following` sees
+    every record afterwards. `begun`: processes of whose program it has told.
     """
 
     def __init__(self, agent: Agent, view: SystemView, is_told: Callable[[int], bool], notice: Callable[[str], None],
-                 look: Callable[[Record], None] = lambda record: None) -> None:
+                 following: Optional[Following] = None) -> None:
         self._agent = agent
         self._view = view
         self._is_told = is_told
         self._notice = notice
-        self._look = look
+        self._following = following
+        self._late: List[Tuple[float, Record]] = []
         self.begun: Set[int] = set()
         self._complained = False
         self.executions = 0
@@ -49,13 +50,27 @@ class Observer:
             elif not is_news:
                 self._agent.meet(record)
                 self._look(record)
-            elif not self._is_told(record[2]) and not (record[0] == records.FORK and self._is_told(record[4])):
-                self._count(record)
-                self._agent.observe(record, self._view.way)
-                self._look(record)
+            elif record[0] == records.EXIT and self._following is not None and self._following.is_asked_for(record[2]):
+                # The tracer may have got it in its last moment, and then tells of its end as well.
+                self._late.append((time.monotonic() + _LATE_SECONDS / 2, record))
+            else:
+                self._observe(record)
+        while self._late and self._late[0][0] < time.monotonic():
+            self._observe(self._late.pop(0)[1])
         if self._view.problem and not self._complained:
             self._complained = True
             self._notice(self._view.problem)
+
+    def _observe(self, record: Record) -> None:
+        if self._is_told(record[2]) or record[0] == records.FORK and self._is_told(record[4]):
+            return
+        self._count(record)
+        self._agent.observe(record, self._view.way)
+        self._look(record)
+
+    def _look(self, record: Record) -> None:
+        if self._following is not None:
+            self._following.look(record)
 
     def _count(self, record: Record) -> None:
         if record[0] == records.EXEC:
@@ -159,8 +174,7 @@ class WholeSystem(Receiver):
 
     def _start(self) -> None:
         self._view = SystemView(self._rate, self._attributes)
-        self._observer = Observer(self._agent, self._view, self._is_told, self._tell,
-                                  self._following.look if self._following is not None else lambda record: None)
+        self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following)
 
     def _is_told(self, pid: int) -> bool:
         """Whether the tracer tells of a process, or has just told of its end."""
