@@ -5,8 +5,13 @@ The door of the house: the command line as a table. The house is ebpfless_arch/.
 """
 
 import argparse
+import os
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+
+if __name__ == "__main__" and sys.flags.isolated:
+    # `python3 -I ebpfless.py` does not look where this file is.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, SETTINGS, Setting, read

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import pytest
 
@@ -12,10 +12,11 @@ from ebpfless_arch.agent import doctor
 from ebpfless_arch.agent.doctor import LIMITED, MISSING, OK, Facts, Finding
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.kernel.walls import CAPABILITIES, Walls
+from ebpfless_arch.tracer import modes
 
 AS_ROOT = Walls(frozenset(CAPABILITIES), -1, False, False, "", False, False)
 POWERLESS = AS_ROOT._replace(capabilities=frozenset())
-ALL = Features(True, True, False, False, True, True, "")
+ALL = Features(True, True, False, False, True, True, "", True)
 HEALTHY = Facts("x86_64", ALL, AS_ROOT, "")
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
@@ -98,6 +99,20 @@ def test_version_tells_the_features_that_the_engine_goes_by() -> None:
     assert set(found["features"]) == set(Features._fields)
     assert found["python"] == sys.version.split()[0] and found["kernel"] == os.uname().release
     assert found["features"]["ptrace"] is True
+    assert set(found["engine"]) == {"stops", "order", "calls", "memory", "on_failure_kill"}
+    (line,) = [line for line in report() if line.split()[1:2] == ["engine"]]
+    assert all("%s %s" % (part, way) in line for part, way in found["engine"].items())
+
+
+@pytest.mark.parametrize("lacking,part,way", [
+    ("filters", "stops", "at every call"), ("syscall_info", "calls", "by registers"),
+    ("vm_read", "memory", "/proc/PID/mem"), ("exit_kill", "on_failure_kill", "refused")])
+def test_the_mode_of_the_engine_follows_from_the_features(lacking: str, part: str, way: str) -> None:
+    values: Dict[str, Any] = dict(ALL._asdict(), **{lacking: False})
+    without = Features(**values)
+    assert way in modes.mode(without)[part] and way not in modes.mode(ALL)[part]
+    assert ("order" in modes.mode(ALL._replace(filters=False))) is False
+    assert modes.mode(NO_PTRACE) == {}
 
 
 @pytest.mark.parametrize("command", ["doctor", "version", "config"])

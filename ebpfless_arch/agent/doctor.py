@@ -10,6 +10,7 @@ from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.kernel import features, walls
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.kernel.walls import Walls
+from ebpfless_arch.tracer import modes
 
 OK, LIMITED, MISSING = "ok", "limited", "missing"
 
@@ -128,6 +129,11 @@ def _check_order(found: Facts) -> Finding:
                    else "the call's entry, then its filter (4.8 and later)")
 
 
+def _check_engine(found: Facts) -> Finding:
+    ways = modes.mode(found.features)
+    return Finding("engine", OK, ", ".join("%s %s" % (part, way) for part, way in ways.items()) or "cannot run")
+
+
 def _check_sight(found: Facts) -> Finding:
     if found.walls.hidden:
         return Finding("/proc", LIMITED, "hides processes of other users",
@@ -142,7 +148,7 @@ def _check_python(found: Facts) -> Finding:
 
 
 _CHECKS: Tuple[Callable[[Facts], Finding], ...] = (
-    _check_machine, _check_python, _check_sight, _check_children, _check_filter, _check_order, _check_registers,
+    _check_machine, _check_python, _check_sight, _check_children, _check_filter, _check_order, _check_registers, _check_engine,
     _check_memory, _check_privileges, _check_strangers, _check_users,
 )
 
@@ -191,4 +197,5 @@ def version() -> object:
     except OSError:
         told = {}
     return {"version": __version__, "python": sys.version.split()[0], "kernel": system.release,
-            "machine": system.machine, "abis": [abi.name for abi in abis], "features": told}
+            "machine": system.machine, "abis": [abi.name for abi in abis], "features": told,
+            "engine": modes.mode(Features(**told)) if told else {}}

@@ -12,7 +12,8 @@ from ebpfless_arch.kernel.memory import Memory
 
 
 class Features(NamedTuple):
-    """Findings. `entry_after_seccomp`: a call resumed from its SECCOMP stop stops at its entry once more (before 4.8)."""
+    """Findings. `entry_after_seccomp`: a call resumed from its SECCOMP stop stops at its entry once more (before 4.8).
+    `exit_kill`: tracees can be made to die with their tracer (PTRACE_O_EXITKILL, 3.8)."""
 
     ptrace: bool
     filters: bool
@@ -21,6 +22,7 @@ class Features(NamedTuple):
     syscall_info: bool
     vm_read: bool
     problem: str
+    exit_kill: bool = False
 
 
 NO_PTRACE = Features(False, False, False, False, False, False, "")
@@ -71,20 +73,23 @@ def _observe(abi: Abi, child: int, ready: int, go: int) -> Features:
         ptrace.interrupt(child)
         _next_stop(child)
         traced = _accepts(child, ptrace.O_TRACESYSGOOD | ptrace.O_TRACESECCOMP)
-        vm_read = _vm_read(child)
+        found = NO_PTRACE._replace(ptrace=True, vm_read=_vm_read(child),
+                                   exit_kill=_accepts(child, ptrace.O_TRACESYSGOOD | ptrace.O_EXITKILL))
+        _accepts(child, ptrace.O_TRACESYSGOOD | traced * ptrace.O_TRACESECCOMP)
         ptrace.resume(ptrace.CONT, child, 0)
     finally:
         os.write(go, b"g")
     if not traced:
-        return NO_PTRACE._replace(ptrace=True, vm_read=vm_read)
+        return found
     status = _next_stop(child)
     answer = os.read(ready, 1)
     if status >> 8 != (signal.SIGTRAP | ptrace.EVENT_SECCOMP << 8):
-        return NO_PTRACE._replace(ptrace=True, vm_read=vm_read)
+        return found
     information = _syscall_info(child)
     ptrace.resume(ptrace.SYSCALL, child, 0)
     _next_stop(child)
-    return Features(True, True, answer == b"n", _at_entry(abi, child), information, vm_read, "")
+    return found._replace(filters=True, filters_need_no_new_privs=answer == b"n", syscall_info=information,
+                          entry_after_seccomp=_at_entry(abi, child))
 
 
 def _next_stop(child: int) -> int:

@@ -102,6 +102,9 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
     if not found.ptrace:
         _fail(writer, found.problem or "ptrace does not work here")
         return
+    if plan.deadly and not found.exit_kill:
+        _fail(writer, "this kernel cannot let a program die with its tracer (Linux 3.8): leave out --on-failure kill")
+        return
     if plan.level:
         _attach(abis, plan, found, link, ends, start)
         return

@@ -180,6 +180,7 @@ class Stop:
     def _known(self, arch: int, number: int, arguments: Tuple[int, ...]) -> Call:
         """A call by its audit architecture; numbers of another ABI that shares it have none."""
         abi = self.machine.by_arch.get(arch)
+        number &= 0xFFFFFFFF  # an int, which PTRACE_GET_SYSCALL_INFO sign-extends
         if abi is not None and number >= abi.number_ceiling:
             abi = None
         return Call(abi, number, arguments)
