@@ -28,6 +28,7 @@ from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
+_TURNS = 8
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
@@ -47,6 +48,14 @@ def pending_news() -> List[Tuple[int, int]]:
         if not found[0]:
             return news
         news.append(found)
+
+
+def other_news() -> List[Tuple[int, int]]:
+    """All statuses of tracees that have come, besides one that was taken already."""
+    try:
+        return pending_news()
+    except ChildProcessError:
+        return []
 
 
 def _is_over(tid: int, status: int) -> bool:
@@ -90,6 +99,7 @@ class Engine:
         self.standby = 0
         self.watched = filtered and not deadly
         self._news: List[Tuple[int, int]] = []
+        self._turns = 0
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
             ptrace.EVENT_VFORK: self._on_new_process,
@@ -187,8 +197,12 @@ class Engine:
         """The threads with news and their statuses; writes records out while there are none.
 
         All that is there is taken before any of it is dealt with: the kernel looks for news from the
-        same end each time, so a few busy threads could starve the others.
+        same end each time, so a few busy threads could starve the others. To look once in a few turns is enough for that.
         """
+        if self._writer.is_idle():
+            self._turns += 1
+            found = os.waitpid(-1, ptrace.WALL)
+            return [found] + other_news() if self._turns % _TURNS == 0 else [found]
         news = pending_news()
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's

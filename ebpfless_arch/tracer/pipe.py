@@ -82,6 +82,10 @@ class Writer:
         """Whether nobody can read any more."""
         return self._broken
 
+    def is_idle(self) -> bool:
+        """Whether nothing is left to write."""
+        return not self._batch and not self._waiting and not self._broken
+
     def put(self, record: Record) -> None:
         """Add a record to the batch."""
         self._batch.append(record)
