@@ -95,13 +95,15 @@ class Interest(NamedTuple):
     """`events`: SECL's event types. `failures`: whether calls matter that failed with other errors than those
     that rules see (`counts`). `denied`: events whose calls some rule may refuse, so that they wait for its word, and
     what the path of the file must be like for that (None: anything). `io_uring`: what becomes of rings, whose calls nobody
-    sees: "allow", "alert" (the default) or "deny". `cases`: for an event the cases of which one holds whenever a rule
+    sees: "allow", "alert" (the default) or "deny". `colocate`: whether affinities may change meanwhile, so that a program
+    must not see them (tracer/places.py). `cases`: for an event the cases of which one holds whenever a rule
     matches; an event that is not named there is always needed."""
 
     events: FrozenSet[str]
     failures: bool = False
     denied: Mapping[str, Optional[PathNeed]] = {}
     io_uring: str = "alert"
+    colocate: bool = False
     cases: Mapping[str, Tuple[Case, ...]] = {}
 
     def wants(self, event: str) -> bool:

@@ -20,15 +20,15 @@ from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
+from ebpfless_arch.tracer.places import Places
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, LOOK, Row
+from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, LOOK, PLACE, Row
 from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
-_TURNS = 8
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
@@ -48,6 +48,11 @@ def pending_news() -> List[Tuple[int, int]]:
         if not found[0]:
             return news
         news.append(found)
+
+
+def _next() -> Tuple[int, int]:
+    """The status of the next tracee that has one."""
+    return os.waitpid(-1, ptrace.WALL)
 
 
 def other_news() -> List[Tuple[int, int]]:
@@ -99,7 +104,7 @@ class Engine:
         self.standby = 0
         self.watched = filtered and not deadly
         self._news: List[Tuple[int, int]] = []
-        self._turns = 0
+        self._places = Places(self._pulse, wanted.colocate and filtered)
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
             ptrace.EVENT_VFORK: self._on_new_process,
@@ -158,6 +163,7 @@ class Engine:
         """Trace until there is nothing left to trace (DONE), or nobody stands by any more (ALONE); BROKEN when it cannot
         go on like this, and another engine has to restore this one's snapshot."""
         self._alone = False
+        self._places.recover(self.threads())
         try:
             while not self._exhausted and not self._alone:
                 self._deal_with(self._wait())
@@ -167,6 +173,8 @@ class Engine:
             return DONE
         except Exception:  # fail-open: the tracees that wait for us must be resumed by somebody
             self._reports.fault(0, 0)
+        finally:
+            self._places.leave()
         return BROKEN
 
     def snapshot(self) -> Snapshot:
@@ -197,12 +205,11 @@ class Engine:
         """The threads with news and their statuses; writes records out while there are none.
 
         All that is there is taken before any of it is dealt with: the kernel looks for news from the
-        same end each time, so a few busy threads could starve the others. To look once in a few turns is enough for that.
+        same end each time, so a few busy threads could starve the others.
         """
-        if self._writer.is_idle():
-            self._turns += 1
-            found = os.waitpid(-1, ptrace.WALL)
-            return [found] + other_news() if self._turns % _TURNS == 0 else [found]
+        if self._writer.is_idle() and self.main and not self._ended and len(self._tracees):
+            found = self._places.wait(_next)
+            return [found] + other_news() if len(self._tracees) > 1 else [found]
         news = pending_news()
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
@@ -212,7 +219,7 @@ class Engine:
             news = pending_news()
         if not news and self.standby and self._nobody_is_left():
             self._dismiss_standby()
-        return news or [os.waitpid(-1, ptrace.WALL)]
+        return news or [self._places.wait(_next)]
 
     def _nobody_is_left(self) -> bool:
         """Whether only our own child, which stands by, could still have news. When the command has ended, what we know is
@@ -237,6 +244,7 @@ class Engine:
             self._on_end(tid, status)
             return
         self._pulse.begin(tid)
+        self._places.stopped(tid)
         tracee = self._tracees.get(tid) or self._adopt(tid)
         stop = Stop(self._machine, tid, tracee.pid)
         try:
@@ -323,6 +331,9 @@ class Engine:
                 self._take_ends()
             elif row.event == GUARD:
                 tracee.pending = self._disarm(stop, call, row)
+            elif row.event == PLACE:
+                self._places.ask(stop.tid)
+                tracee.pending = decode.Pending(row, call, {})
             elif row.event == BARRED:
                 self._bar(stop, tracee, call, row)
             elif tracee.pending is None:
@@ -366,6 +377,8 @@ class Engine:
             pending = self._discarders.read_late(stop, pending, result)
         if pending is not None and pending.row.event == GUARD:
             decode.restore_clone(stop, pending)
+        elif pending is not None and pending.row.event == PLACE:
+            self._places.answered(stop.tid)
         elif result not in _RESTARTS:
             if pending is not None and pending.row.remembered:
                 mounts.remember(stop, pending.values, result)
@@ -386,7 +399,10 @@ class Engine:
         return found
 
     def _on_exec(self, stop: Stop, tracee: Tracee, number: int) -> None:
-        tracee = self._tracees.execed(stop.tid, stop.message())
+        former = stop.message()
+        if former != stop.tid:
+            self._places.renamed(former, stop.tid)
+        tracee = self._tracees.execed(stop.tid, former)
         self._reports.forget(tracee.pid)
         stop.pid = tracee.pid
         pending, tracee.pending = tracee.pending, None
@@ -410,11 +426,13 @@ class Engine:
 
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = stop.message()
+        self._places.born(child, stop.tid)
         stop.resume(self._onwards(tracee))
         self._add_process(child, tracee.pid)
 
     def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = stop.message()
+        self._places.born(child, stop.tid)
         thread = procfs.is_thread_of(child, tracee.pid)
         stop.resume(self._onwards(tracee))
         if not thread:
@@ -461,6 +479,7 @@ class Engine:
             self.standby, self._alone = 0, True
             self.watched = os.WIFSIGNALED(status)  # it ends by itself where it cannot do its work
             return
+        self._places.ended(tid)
         tracee = self._tracees.remove(tid)
         if tracee is None:
             return

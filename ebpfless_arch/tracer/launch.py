@@ -30,7 +30,7 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 class Plan(NamedTuple):
     """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`, and to others later if it `follows`; stop
     for what is `wanted` (see interest.packed), look at files or not. `deadly`: the program dies with its tracer;
-    `io_uring` as in Interest."""
+    `io_uring` and `colocate` as in Interest."""
 
     command: List[bytes]
     wanted: Tuple[Any, ...]
@@ -44,10 +44,11 @@ class Plan(NamedTuple):
     follows: bool = False
     level: str = ""
     io_uring: str = "alert"
+    colocate: bool = False
 
     def interest(self) -> Interest:
         """The plan's interest."""
-        return unpacked(self.wanted)._replace(io_uring=self.io_uring)
+        return unpacked(self.wanted)._replace(io_uring=self.io_uring, colocate=self.colocate and not self.level)
 
 
 class Left(NamedTuple):

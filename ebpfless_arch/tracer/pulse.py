@@ -5,12 +5,13 @@ import mmap
 import os
 import struct
 import time
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("=Qq")
 _STOPS_OFFSET, _RECORDS_OFFSET = 16, 24
+_SPARE_OFFSET = 256
 _MFD_CLOEXEC = 1
 _SIZE = mmap.PAGESIZE
 _NOBODY = _STATE.pack(0, 0)
@@ -50,10 +51,15 @@ class Pulse:
         """How many stops there were, whichever tracer dealt with them."""
         return self._stops.value
 
+    def spare(self) -> Tuple[mmap.mmap, int]:
+        """The memory, and from where on it is free for others: 3840 bytes."""
+        return self._memory, _SPARE_OFFSET
+
     def held(self) -> Optional[Held]:
         """The thread that is held just now, None when there is none."""
         tid, since = _STATE.unpack_from(self._memory)
-        return Held(tid, since / 1e9) if tid else None
+        # Somebody who looks while the two are written sees the first of them only.
+        return Held(tid, since / 1e9) if tid and since else None
 
 
 def _make_file() -> int:

@@ -30,9 +30,9 @@ ENTRIES, RING = "entries", "flags:ring"
 
 # What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended;
 # a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py); the second
-# kind of such a row says how. A call that is refused with --io-uring deny.
-GUARD, LOOK, CARRIER, BARRED = "guard", "look", "carrier", "barred"
-NO_EVENTS = frozenset([GUARD, LOOK, BARRED])
+# kind of such a row says how. A call that is refused with --io-uring deny; one that asks on which CPUs somebody may run, or says it.
+GUARD, LOOK, CARRIER, BARRED, PLACE = "guard", "look", "carrier", "barred", "place"
+NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
@@ -246,6 +246,7 @@ _OWN_ROWS = (
 )
 
 # Rings may come from elsewhere as well: inherited, or from another process.
+_PLACE_ROWS = tuple(Row(call, PLACE, ()) for call in ("sched_getaffinity", "sched_setaffinity"))
 _BARRED_ROWS = tuple(Row(call, BARRED, ()) for call in ("io_uring_setup", "io_uring_enter", "io_uring_register"))
 
 
@@ -294,7 +295,7 @@ _CARRIER_ROWS = (
 )
 
 # Carriers come last: what they tell comes after the call's own event.
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _BARRED_ROWS + _CARRIER_ROWS
+ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _PLACE_ROWS + _BARRED_ROWS + _CARRIER_ROWS
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -311,6 +312,8 @@ def rows(interest: Interest) -> List[Row]:
 def _is_needed(row: Row, interest: Interest) -> bool:
     if row.event == BARRED:
         return interest.io_uring == "deny"
+    if row.event == PLACE:
+        return interest.colocate
     return (row.event in NO_EVENTS or row.always or interest.wants(row.event)
             or any(interest.wants(event) for event in row.serves))
 
