@@ -98,7 +98,7 @@ class Probe(Host):
         self._check_secrecy()
         self._wake = self._catch_signals()
         self._pages = self._serve_pages(settings["probe.http"])
-        self._outlook = self._look_out() if settings["probe.system"] else None
+        self._outlook = self._look_out() if settings["probe.system"] or settings["probe.watch"] else None
         complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
@@ -116,9 +116,10 @@ class Probe(Host):
             complain("%d records were lost before tracers could send them" % self._sessions.missing)
 
     def _look_out(self) -> "Outlook":
-        from ebpfless_arch.agent.whole_system import Outlook
+        from ebpfless_arch.agent.whole_system import Outlook, watched_paths
 
-        return Outlook(self._agent, self._settings["probe.scan_rate"], self._selector)
+        return Outlook(self._agent, self._settings["probe.scan_rate"], watched_paths(self._settings["probe.watch"]),
+                       self._selector)
 
     def _addresses(self) -> List[str]:
         found = self._settings["probe.listen"] or [self._settings[_WATCH + "socket"]]

@@ -6,19 +6,22 @@ know is dropped here.
 """
 
 import collections
+import os
 import select
 import selectors
 import time
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import Agent
 from ebpfless_arch.agent.following import Following
+from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.keeper import Answer, Receiver
 from ebpfless_arch.tracer.system import CONNECTOR, SystemView
 
 _LOOK_SECONDS = 0.02
+FANOTIFY = "fanotify"
 # The view may be so much later than the tracer.
 _LATE_SECONDS = 1.0
 _ENDED_KEPT = 4096
@@ -38,7 +41,7 @@ class Observer:
         self._following = following
         self._late: List[Tuple[float, Record]] = []
         self.begun: Set[int] = set()
-        self._complained = False
+        self._told: Set[str] = set()
         self.executions = 0
         self.fleeting = 0
 
@@ -57,15 +60,16 @@ class Observer:
                 self._observe(record)
         while self._late and self._late[0][0] < time.monotonic():
             self._observe(self._late.pop(0)[1])
-        if self._view.problem and not self._complained:
-            self._complained = True
-            self._notice(self._view.problem)
+        for text, tell in ((self._view.problem, self._notice), (self._view.refusal, self._agent.notice)):
+            if text and text not in self._told:
+                self._told.add(text)
+                tell(text)
 
     def _observe(self, record: Record) -> None:
         if self._is_told(record[2]) or record[0] == records.FORK and self._is_told(record[4]):
             return
         self._count(record)
-        self._agent.observe(record, self._view.way)
+        self._agent.observe(record, FANOTIFY if record[0] == records.OPEN else self._view.way)
         self._look(record)
 
     def _look(self, record: Record) -> None:
@@ -92,11 +96,12 @@ class Observer:
 class Outlook:
     """A view in a loop with a selector; `source` is the probe's own, of its own host."""
 
-    def __init__(self, agent: Agent, rate: float, selector: selectors.BaseSelector) -> None:
+    def __init__(self, agent: Agent, rate: float, watched: Sequence[bytes],
+                 selector: selectors.BaseSelector) -> None:
         self._agent = agent
         self._source = agent.source
         self._selector = selector
-        self._view = SystemView(rate)
+        self._view = SystemView(rate, watched=watched)
         self._observer = Observer(agent, self._view, lambda pid: False, agent.notice)
         self._descriptor = -1
         self.turn()
@@ -126,8 +131,9 @@ class WholeSystem(Receiver):
     """A keeper's receiver with such a view beside it, which starts `delay` seconds after the first record."""
 
     def __init__(self, inner: Receiver, agent: Agent, rate: float, attributes: bool, delay: float, verbose: bool,
-                 following: Optional[Following] = None) -> None:
+                 following: Optional[Following] = None, watched: Sequence[bytes] = ()) -> None:
         self._following = following
+        self._watched = watched
         self._inner = inner
         self._agent = agent
         self._rate = rate
@@ -162,7 +168,7 @@ class WholeSystem(Receiver):
 
     def descriptors(self) -> Dict[int, int]:
         """Those of the other receiver, and the view's."""
-        if self._view is None and (self._due and time.monotonic() > self._due or self._following is not None):
+        if self._view is None and (self._due and time.monotonic() > self._due or self._following is not None or self._watched):
             self._start()
         if self._following is not None:
             self._following.turn()
@@ -173,7 +179,7 @@ class WholeSystem(Receiver):
         return found
 
     def _start(self) -> None:
-        self._view = SystemView(self._rate, self._attributes)
+        self._view = SystemView(self._rate, self._attributes, watched=self._watched)
         self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following)
 
     def _is_told(self, pid: int) -> bool:
@@ -224,3 +230,11 @@ class WholeSystem(Receiver):
             self._view.close()
             self._tell(self._observer.summary())
         self._inner.close()
+
+
+def watched_paths(words: List[str]) -> List[bytes]:
+    """What --watch names, as the kernel names it; raises UsageError."""
+    for word in words:
+        if not os.path.exists(word):
+            raise UsageError("--watch %s: there is no such file or directory" % word)
+    return [os.fsencode(os.path.realpath(word)) for word in words]

@@ -84,6 +84,11 @@ class Census:
         known = self._known.get(pid)
         return known is not None and known.hidden
 
+    def is_hidden(self, pid: int) -> bool:
+        """Whether nothing is to be told of a process; one that we do not know is looked at."""
+        known = self._known.get(pid) or self._introduce(pid)
+        return known is None or known.hidden
+
     # --- what has happened ----------------------------------------------------------
 
     def forked(self, pid: int, parent: int, time: int) -> None:

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
@@ -20,6 +20,7 @@ from ebpfless_arch.tracer import afresh
 from ebpfless_arch.tracer.census import Census, forks_so_far
 from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.pipe import Reader, Writer, make_pipe
+from ebpfless_arch.tracer.touches import Touches
 
 NAME = b"ebpfless-system"
 
@@ -39,13 +40,14 @@ _SETTLED_NS = 2 * 10 ** 6
 
 class Orders(NamedTuple):
     """What the process is to do: where to write, how often to scan (seconds), whether files are looked at; `connector`:
-    whether to try that at all."""
+    whether to try that at all; `watched`: paths below which files are watched."""
 
     output: int
     keeper: int
     rate: float
     attributes: bool
     connector: bool = True
+    watched: List[bytes] = []
 
 
 # --- the process ------------------------------------------------------------------------
@@ -62,16 +64,16 @@ def run(orders: str) -> None:
     os.set_blocking(told.output, False)
     writer = Writer(told.output)
     census = Census(writer.put, told.keeper, told.attributes)
+    source: Source
     try:
-        connectors = _open_connectors(told)
+        source, way, problem = Ears(census, writer, _open_connectors(told)), CONNECTOR, ""
     except OSError as error:
-        _tell(writer, records.STARTED, (SCAN, "" if not told.connector else
-                                        "the proc connector cannot be used (%s); /proc is looked through every %g ms instead"
-                                        % (error.strerror, told.rate * 1000)))
-        _scan(census, writer, told.rate)
-        return
-    _tell(writer, records.STARTED, (CONNECTOR, ""))
-    _listen(census, writer, connectors)
+        source, way = Rounds(census, writer, told.rate), SCAN
+        problem = ("the proc connector cannot be used (%s); /proc is looked through every %g ms instead"
+                   % (error.strerror, told.rate * 1000)) if told.connector else ""
+    touches = _open_touches(census, writer, told.watched)
+    _tell(writer, records.STARTED, (way, problem))
+    _serve(census, writer, source, touches)
 
 
 def _tell(writer: Writer, word: int, value: Any) -> None:
@@ -86,42 +88,85 @@ def _open_connectors(orders: Orders) -> Tuple[Connector, Connector]:
             Connector([proc_connector.FORK, proc_connector.UID, proc_connector.GID, proc_connector.EXIT]))
 
 
-def _scan(census: Census, writer: Writer, rate: float) -> None:
+def _open_touches(census: Census, writer: Writer, watched: Sequence[bytes]) -> Optional[Touches]:
+    try:
+        return Touches(census, writer.put, watched) if watched else None
+    except OSError as error:
+        _tell(writer, records.REFUSED, "files that nobody traced touches are not seen: %s" % error.strerror)
+        return None
+
+
+def _serve(census: Census, writer: Writer, source: "Source", touches: Optional[Touches]) -> None:
     census.begin()
-    forks, threads = forks_so_far(), 0
-    _tell(writer, records.READY, 0)
-    while not writer.broken:
-        _hand_over(writer)
-        time.sleep(rate)
-        before, threads_before = forks, threads
-        fresh, threads = census.look()
-        forks = forks_so_far()
-        missed = forks - before - fresh - max(0, threads - threads_before if threads_before else 0)
-        if missed > 0:
-            _tell(writer, records.MISSED, missed)
-
-
-def _hand_over(writer: Writer) -> None:
-    while not writer.flush():
-        writer.wait(_CALM_SECONDS)
-
-
-def _listen(census: Census, writer: Writer, connectors: Tuple[Connector, Connector]) -> None:
-    census.begin()
+    source.begin()
     _tell(writer, records.READY, 0)
     writer.drain(_RESTART_SECONDS)
-    ears, haste = Ears(census, writer, connectors), Haste()
+    haste = Haste()
     poll = select.poll()
-    poll.register(connectors[0], select.POLLIN)
+    for has_news in (source, touches):
+        if has_news is not None and has_news.fileno() >= 0:
+            poll.register(has_news.fileno(), select.POLLIN)
     while not writer.broken:
         haste.begin()
-        poll.poll(_CALM_SECONDS * 1000)
-        ears.listen()
+        poll.poll((source.pause() if writer.flush() else min(source.pause(), _CALM_SECONDS)) * 1000)
+        source.listen()
+        if touches is not None:
+            touches.read()
         writer.flush()
         haste.end()
 
 
-class Ears:
+class Source:
+    """Where the census gets its facts from."""
+
+    def fileno(self) -> int:
+        """The descriptor that has urgent news, -1 for none."""
+        return -1
+
+    def begin(self) -> None:
+        """All who run already are known."""
+
+    def pause(self) -> float:
+        """Seconds after which there is something to do without news."""
+        return _CALM_SECONDS
+
+    def listen(self) -> None:
+        """Deal with what has come."""
+
+
+class Rounds(Source):
+    """Looks at /proc from time to time."""
+
+    def __init__(self, census: Census, writer: Writer, rate: float) -> None:
+        self._census = census
+        self._writer = writer
+        self._rate = rate
+        self._next = 0.0
+        self._forks = self._threads = 0
+
+    def begin(self) -> None:
+        """All who run already are known."""
+        self._forks, self._next = forks_so_far(), time.monotonic() + self._rate
+
+    def pause(self) -> float:
+        """Until the next look."""
+        return max(0.001, self._next - time.monotonic())
+
+    def listen(self) -> None:
+        """Look, if it is time to."""
+        moment = time.monotonic()
+        if moment < self._next:
+            return
+        self._next = moment + self._rate
+        before, threads_before = self._forks, self._threads
+        fresh, self._threads = self._census.look()
+        self._forks = forks_so_far()
+        more_threads = max(0, self._threads - threads_before) if threads_before else 0
+        if self._forks - before > fresh + more_threads:
+            _tell(self._writer, records.MISSED, self._forks - before - fresh - more_threads)
+
+
+class Ears(Source):
     """Two connectors, one for executions and one for the rest, heard as one in the order of time."""
 
     def __init__(self, census: Census, writer: Writer, connectors: Tuple[Connector, Connector]) -> None:
@@ -129,6 +174,10 @@ class Ears:
         self._writer = writer
         self._urgent, self._calm = connectors
         self._held: List[Told] = []
+
+    def fileno(self) -> int:
+        """Executions are urgent."""
+        return self._urgent.fileno()
 
     def listen(self) -> None:
         """Deal with what has come. An end that is quite new waits for the next turn: between the two reads a process may
@@ -212,7 +261,9 @@ class SystemView:
     `known` records come first, of what ran already. Everything stops with `close`, or with this process.
     """
 
-    def __init__(self, rate: float, attributes: bool = True, connector: bool = True) -> None:
+    def __init__(self, rate: float, attributes: bool = True, connector: bool = True,
+                 watched: Sequence[bytes] = ()) -> None:
+        self._watched = list(watched)
         self._rate = rate
         self._attributes = attributes
         self._connector = connector
@@ -223,6 +274,7 @@ class SystemView:
         self.ready = False
         self.missed = 0
         self.problem = ""
+        self.refusal = ""
         self._start()
 
     @property
@@ -236,7 +288,7 @@ class SystemView:
 
     def _start(self) -> None:
         ends = make_pipe()
-        orders = Orders(ends[1], os.getpid(), self._rate, self._attributes, self._connector)
+        orders = Orders(ends[1], os.getpid(), self._rate, self._attributes, self._connector, self._watched)
         words = afresh.command(_START, marshal.dumps(tuple(orders)).hex())
         self._reader = Reader(ends[0])
         self.ready = False
@@ -274,6 +326,8 @@ class SystemView:
             self.ready = True
         elif word == records.MISSED:
             self.missed += value
+        elif word == records.REFUSED:
+            self.refusal = value
 
     def _lose(self) -> None:
         """It has ended, which it never does by itself; another one starts after a moment."""
