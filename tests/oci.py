@@ -86,6 +86,7 @@ def bare_root(folder: Path) -> Path:
     (folder / "etc" / "passwd").write_text("root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"
                                            "nonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n")
     (folder / "etc" / "group").write_text("root:x:0:\nnogroup:x:65534:\nnonroot:x:65532:\n")
+    (folder / "etc" / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     (folder / "etc" / "os-release").write_text('ID=none\nPRETTY_NAME="no distribution"\n')
     (folder / "etc" / "shadow").write_text("root:*:19000:0:99999:7:::\n")
     (folder / "etc" / "shadow").chmod(0o640)

@@ -159,11 +159,32 @@ def test_without_the_capability_a_side_car_is_told_that_another_user_s_process_c
             assert tracer.wait().status == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("told_by", ["DD_CONTAINER_ID", "docker", "podman", "nothing"])
+def test_in_cgroups_of_its_own_a_container_is_told_by_configuration_or_by_the_engine_s_mounts(
+        root: Path, one_file: Dict[str, str], tmp_path: Path, told_by: str) -> None:
+    """As with cgroup v2, where /proc/self/cgroup says "/" and no more."""
+    identifier = "0123abcd" * 8
+    environment = {"DD_CONTAINER_ID": identifier} if told_by == "DD_CONTAINER_ID" else {}
+    places = {"docker": "containers/%s/hostname", "podman": "overlay-containers/%s/userdata/hostname"}
+    binds = dict(one_file)
+    if told_by in places:
+        mounted = tmp_path / (places[told_by] % identifier)
+        mounted.parent.mkdir(parents=True)
+        mounted.write_text("app\n")
+        binds[str(mounted)] = "/etc/hostname"
+        (root / "etc/hostname").touch()
+    result = oci.run(root, TRACE + ["--"] + READER, binds=binds, private_cgroup=True, environment=environment)
+    [event] = detections(result)
+    assert event.get("container", {}).get("id", "") == ("" if told_by == "nothing" else identifier)
+
+
 # A probe on a bridge
 
 @pytest.mark.slow
+@pytest.mark.parametrize("private", [False, True], ids=["cgroups of the host", "cgroups of their own"])
 def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
-        root: Path, one_file: Dict[str, str], tmp_path: Path) -> None:
+        root: Path, one_file: Dict[str, str], tmp_path: Path, private: bool) -> None:
     secret = tmp_path / "secret"
     secret.write_text("correct horse battery staple\n")
     secret.chmod(0o600)
@@ -175,7 +196,9 @@ def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
         with oci.Container(root, listen, binds=binds, network=probe_network) as probe:
             probe.wait_for(b"listens on")
             start = [oci.PYTHON, FILE, "trace", "--probe-addr", networks.address("probe") + ":5678", "--wait-probe", "30"] + common
-            tracers = [oci.Container(root, start + ["--"] + READER, binds=binds, network=networks.join(name))
+            ids = {name: "%d" % number * 64 for number, name in enumerate(("first", "second"), 1)} if private else {}
+            tracers = [oci.Container(root, start + ["--"] + READER, binds=binds, network=networks.join(name), private_cgroup=private,
+                                     environment={"DD_CONTAINER_ID": ids[name]} if private else {})
                        for name in ("first", "second")]
             try:
                 ended = [tracer.wait() for tracer in tracers]
@@ -188,7 +211,7 @@ def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
             result = probe.wait()
     assert result.status == 0
     told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
-    assert sorted(event["container"]["id"] for event in told) == sorted(tracer.id for tracer in tracers)
+    assert sorted(event["container"]["id"] for event in told) == sorted(ids.values() or [tracer.id for tracer in tracers])
     assert {event["agent"]["rule_id"] for event in told} == {"credential_file_read"}
 
 

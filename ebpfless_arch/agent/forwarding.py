@@ -256,6 +256,7 @@ class Forwarder(Receiver, Handler):
     def _replace_probe(self) -> None:
         """Judge here what the probe has not acknowledged, and what follows. It may have judged some of it, too."""
         self._agent.source = own_source(Processes(self._users), self._agent.source.context)
+        self._agent.source.processes.live_in(self._around.container)
         for known in self._roll.records():
             self._agent.learn(known)
         self._judging, self._forwarding = True, False

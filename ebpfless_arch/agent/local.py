@@ -106,6 +106,7 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
 
     around = surroundings.Surroundings(settings)
     agent.describe(around.tags)
+    agent.source.processes.live_in(around.container)
     if settings["runtime_security_config.ebpfless.socket"] == "none":
         around.ask(lambda: agent.describe(around.tags))
         return agent, interest

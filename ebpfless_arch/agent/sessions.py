@@ -32,6 +32,7 @@ class Session:
         self.left = 0.0
         users = Users(elsewhere=elsewhere)
         self.source = Source(Processes(users), self._kill)
+        self.source.processes.live_in(hello.container)
         self.describe(())
 
     @property

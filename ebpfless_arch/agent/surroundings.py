@@ -32,13 +32,16 @@ _ECS_TASK = (("task_arn", "TaskARN"), ("task_family", "Family"), ("task_version"
              ("ecs_cluster_name", "Cluster"), ("availability_zone", "AvailabilityZone"), ("launch_type", "LaunchType"))
 # name[:tag][@digest]; a colon before a slash belongs to a registry's port.
 _IMAGE = re.compile(r"(?P<name>[^@]*?)(?::(?P<tag>[^:/@]+))?(?:@.*)?\Z")
+_MOUNTED = re.compile(r"containers/([0-9a-f]{64})/")
+_MOUNTS_AT_MOST = 1 << 20
 
 
 class Surroundings:
     """`tags` are those that are known by now, as key:value; `container` is the id of ours, "" for none."""
 
     def __init__(self, config: Config, environment: Mapping[str, str] = os.environ) -> None:
-        self.container = config["trace.container_id"] or container_of(procfs.read(os.getpid(), "cgroup", 8192))
+        self.container = (config["trace.container_id"] or container_of(procfs.read(os.getpid(), "cgroup", 8192))
+                          or container_of_mounts(procfs.read(os.getpid(), "mountinfo", _MOUNTS_AT_MOST)))
         self._known = dict(_known(config, environment, self.container))
         self._further = list(_words(config["trace.tags"]))
         self._url = environment.get(ECS_VARIABLE, "")
@@ -63,6 +66,20 @@ class Surroundings:
         self._known.update(found)
         self.tags = self._all()
         on_more()
+
+
+def container_of_mounts(text: bytes) -> str:
+    """The container id in what an engine has mounted over /etc/hostname, "" where it tells none.
+
+    Docker's file is .../containers/ID/hostname, Podman's and CRI-O's .../overlay-containers/ID/userdata/hostname; what
+    containerd mounts there belongs to the sandbox, which is another id. See proc(5), mountinfo, fields 4 and 5.
+    """
+    for line in text.decode("utf-8", "replace").splitlines():
+        words = line.split(" ")
+        found = _MOUNTED.search(words[3]) if len(words) > 4 and words[4] == "/etc/hostname" else None
+        if found:
+            return found.group(1)
+    return ""
 
 
 def _known(config: Config, environment: Mapping[str, str], container: str) -> Iterator[Tuple[str, str]]:

@@ -18,9 +18,14 @@ class Place(NamedTuple):
 
 
 class Containers:
-    """Turns the text of /proc/PID/cgroup into places; a container's start is when we first saw it."""
+    """Turns the text of /proc/PID/cgroup into places; a container's start is when we first saw it.
+
+    `home` is the container of whoever read that text: in a cgroup namespace of its own (cgroup_namespaces(7)), its
+    processes are at "/", and nothing in there tells its id.
+    """
 
     def __init__(self) -> None:
+        self.home = ""
         self._places: Dict[bytes, Place] = {}
         self._containers: Dict[str, Container] = {}
 
@@ -45,7 +50,8 @@ class Containers:
                 return Place(container, path)
             if hierarchy == "0" or controllers == "name=systemd" and not cgroup:
                 cgroup = path
-        return Place(NO_CONTAINER, cgroup)
+        at_home = self.home and all(line.endswith(":/") for line in text.splitlines())
+        return Place(self._containers.setdefault(self.home, Container(self.home, time)) if at_home else NO_CONTAINER, cgroup)
 
 
 def container_of(text: bytes) -> str:

@@ -56,6 +56,10 @@ class Processes:
             self._change = None
         return self._makers[record[0]](record)
 
+    def live_in(self, container: str) -> None:
+        """The records come from a tracer in this container ("" for none)."""
+        self._containers.home = container
+
     def learn(self, record: Record) -> None:
         """Bring the model up to date with a process that runs already. The last SNAPSHOT before there is a command is
         that of whoever has started it."""
