@@ -19,11 +19,12 @@ while True:
     open("/etc/shadow").close()
     time.sleep(0.05)
 """
-UNIT = """[Service]
+UNIT = """[Unit]
+StartLimitIntervalSec=0
+[Service]
 ExecStart=/usr/bin/my-app
 Restart=always
 RestartSec=100ms
-StartLimitIntervalSec=0
 """
 
 
@@ -109,3 +110,58 @@ def test_a_probe_that_hangs_is_replaced(host: Host) -> None:
                host.show("ebpfless-probe", "ActiveState") == "active", "systemd starts another one")
     assert host.show("ebpfless-probe", "MainPID") != first
     host.run("systemctl", "stop", "ebpfless-probe")
+
+
+def told(host: Host) -> int:
+    """How many detections the attach unit has written."""
+    return host.journal("-u", "ebpfless-attach@my-app.service").count("credential_file_read")
+
+
+def test_the_attach_unit_survives_five_restarts_of_its_program_and_leaves_it_running(host: Host) -> None:
+    unit = "ebpfless-attach@my-app.service"
+    host.run("systemctl", "start", "my-app", unit)
+    wait_until(lambda: told(host) > 0, "it is attached")
+    tracer = host.show(unit, "MainPID")
+    seen = set()
+    for _ in range(5):
+        before = told(host)
+        host.run("systemctl", "restart", "my-app")
+        seen.add(host.show("my-app", "MainPID"))
+        wait_until(lambda: told(host) > before and
+                   "my-app[%s]" % host.show("my-app", "MainPID") in host.journal("-u", unit), "it is attached again", 60)
+    assert len(seen) == 5
+    assert (host.show(unit, "MainPID"), host.show(unit, "NRestarts")) == (tracer, "0")
+    application = host.show("my-app", "MainPID")
+    host.run("systemctl", "stop", unit)
+    assert host.show(unit, "Result") == "success"
+    assert host.show("my-app", "MainPID") == application and host.show("my-app", "ActiveState") == "active"
+    assert "TracerPid:\t0\n" in host.run("cat", "/proc/%s/status" % application)
+    host.run("systemctl", "stop", "my-app")
+
+
+def test_a_service_is_wrapped_by_a_drop_in(host: Host) -> None:
+    """The example, with the program's own command line behind the dashes."""
+    example = host.run("cat", "/usr/share/ebpfless/examples/wrapped-service.conf")
+    folder = host.container.root / "etc/systemd/system/my-app.service.d"
+    folder.mkdir()
+    (folder / "ebpfless.conf").write_text(example)
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", "my-app")
+    wait_until(lambda: "credential_file_read" in host.journal("-u", "my-app"), "the wrapped service reads what is watched")
+    assert "ebpfless\0trace\0--\0/usr/bin/my-app\0" in host.run("cat", "/proc/%s/cmdline" % host.show("my-app", "MainPID"))
+    host.run("systemctl", "stop", "my-app")
+    assert host.show("my-app", "Result") == "success"
+    assert "my-app" not in host.run("ps", "ax")
+    (folder / "ebpfless.conf").unlink()
+    host.run("systemctl", "daemon-reload")
+
+
+def test_uninstalling_stops_what_runs_and_leaves_changed_configuration_only(host: Host) -> None:
+    host.run("systemctl", "start", "my-app", "ebpfless-probe", "ebpfless-attach@my-app.service")
+    with (host.container.root / "etc/ebpfless/ebpfless.ini").open("a") as file:
+        file.write("# changed\n")
+    text = host.run("/src/scripts/install", "--uninstall", "--prefix", "/usr")
+    assert text.endswith("ebpfless is gone from /usr\nkept, for it was changed: /etc/ebpfless/ebpfless.ini\n"), text
+    assert "ebpfless" not in host.run("ps", "ax") and "/usr/bin/my-app" in host.run("ps", "ax")
+    left = host.run("find", "/usr", "/etc", "-path", "*ebpfless*", "-not", "-path", "*.service.d*").split()
+    assert left == ["/etc/ebpfless", "/etc/ebpfless/ebpfless.ini"]

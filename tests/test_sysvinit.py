@@ -142,3 +142,45 @@ def test_the_wrapped_application_gets_the_signals_of_its_script(host: Host) -> N
     assert host.pid("my-app") not in (0, first)
     assert host.run(MY_APP, "stop") == "my-app stopped\n"
     assert b"/usr/bin/my-app" not in host.ask("ps", "ax").stdout
+
+
+OTHER, ATTACH, ATTACH_LOG = "/etc/init.d/other-app", "/etc/init.d/ebpfless-attach", LOG + "attach-other-app.log"
+# A service that knows nothing of ebpfless.
+SCRIPT = """#!/bin/sh
+pid() { cat /run/other-app.pid 2>/dev/null || echo none; }
+stop() { kill "$(pid)" && while [ -d "/proc/$(pid)" ]; do sleep 0.05; done; rm -f /run/other-app.pid; }
+start() { setsid /usr/bin/other-app </dev/null >/dev/null 2>&1 & echo $! >/run/other-app.pid; }
+case $1 in start) start ;; stop) stop ;; restart) stop; start ;; esac
+"""
+
+
+def test_the_attach_script_survives_five_restarts_of_its_program_and_leaves_it_running(host: Host) -> None:
+    top = host.container.root
+    shutil.copy(str(top / "usr/bin/my-app"), str(top / "usr/bin/other-app"))
+    (top / OTHER[1:]).write_text(SCRIPT)
+    (top / OTHER[1:]).chmod(0o755)
+    with (top / "etc/default/ebpfless").open("a") as file:
+        file.write("FOLLOW=other-app\nATTACH_OPTIONS='--probe-addr none'\n")
+    host.run(OTHER, "start")
+    assert host.run(ATTACH, "start").startswith("ebpfless-attach other-app started")
+    first = host.pid("attach-other-app")
+    wait_until(lambda: "credential_file_read" in host.file(ATTACH_LOG), "it is attached")
+    for _ in range(5):
+        host.run(OTHER, "restart")
+        now = host.ask("cat", "/run/other-app.pid").stdout.decode().strip()
+        wait_until(lambda: "other-app[%s]" % now in host.file(ATTACH_LOG), "it is attached again", 60)
+    assert host.pid("attach-other-app") == first
+    assert host.run(ATTACH, "status") == "ebpfless-attach other-app is running (process %d)\n" % first
+    assert host.run(ATTACH, "reload", status=3).startswith("ebpfless-attach cannot reload")
+    assert host.run(ATTACH, "stop") == "ebpfless-attach other-app stopped\n"
+    assert "TracerPid:\t0\n" in host.run("cat", "/proc/%s/status" % now)
+    host.run(OTHER, "stop")
+
+
+def test_uninstalling_stops_what_runs_and_leaves_changed_configuration_only(host: Host) -> None:
+    text = host.run("/src/scripts/install", "--uninstall", "--prefix", "/usr")
+    assert text.endswith("kept, for it was changed: /etc/default/ebpfless\n"), text
+    assert b"ebpfless probe" not in host.ask("ps", "ax").stdout
+    left = host.run("find", "/usr", "/etc", "-name", "*ebpfless*").split()
+    # The links of insserv are the administrator's, where there is no update-rc.d.
+    assert [name for name in left if not name.startswith("/etc/rc")] == ["/etc/default/ebpfless"]
