@@ -388,10 +388,11 @@ class Complaints:
 
 
 def _ids(words: List[str]) -> Tuple[int, ...]:
-    for word in words:
+    found = [word.strip() for words_of_one in words for word in words_of_one.split(",")]
+    for word in found:
         if not word.isdigit():
             raise UsageError("--peers %s: numeric user ids are needed; `id -u NAME` prints one" % word)
-    return tuple(map(int, words))
+    return tuple(map(int, found))
 
 
 def _check_address(text: str) -> None:
