@@ -36,17 +36,17 @@ class Loaded:
     """A server under load from three threads of ours; `answers` counts, `failures` tells what went wrong."""
 
     def __init__(self, command: List[str], ask: Callable[[], None], preexec: Optional[Callable[[], None]] = None) -> None:
-        self._command = command
-        self._ask = ask
-        self._preexec = preexec
+        self.command = command
+        self.ask = ask
+        self.preexec = preexec
         self._over = threading.Event()
         self._threads: List[threading.Thread] = []
         self.answers = 0
         self.failures: List[str] = []
 
     def __enter__(self) -> "Loaded":
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, preexec_fn=self._preexec)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, preexec_fn=self.preexec)
         wait_until(self._is_up, "the server answers")
         for _ in range(CLIENTS):
             thread = threading.Thread(target=self._work, daemon=True)
@@ -76,7 +76,7 @@ class Loaded:
     def _is_up(self) -> bool:
         assert self.process.poll() is None, "the server has ended"
         try:
-            self._ask()
+            self.ask()
         except (OSError, subprocess.SubprocessError):
             return False
         return True
@@ -84,7 +84,7 @@ class Loaded:
     def _work(self) -> None:
         while not self._over.is_set():
             try:
-                self._ask()
+                self.ask()
                 self.answers += 1
             except (OSError, AssertionError, subprocess.SubprocessError) as error:
                 self.failures.append(repr(error))

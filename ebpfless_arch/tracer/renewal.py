@@ -50,6 +50,7 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
             child, tracer = _fork(ends)
             if child == 0:
                 death = standby.attend(tracer)
+                process.set_name(NAME)
                 engine, plan, ends = _successor(plan, found, link)
                 continue  # it will need somebody as well, and now, while nothing has been let go
             engine.standby, engine.watched = max(child, 0), child > 0
