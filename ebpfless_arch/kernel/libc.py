@@ -15,11 +15,14 @@ class Piece(ctypes.Structure):
 
 
 def function(name: str, *argument_types: Any) -> Any:
-    """The C function `name` returning long, or None where this C library lacks it."""
-    found = getattr(LIBC, name, None)
-    if found is not None:
-        found.argtypes = argument_types
-        found.restype = ctypes.c_long
+    """The C function `name` returning long, or None where this C library lacks it. Each call makes another object: some
+    functions (syscall) are declared in several ways."""
+    try:
+        found = LIBC[name]
+    except AttributeError:
+        return None
+    found.argtypes = argument_types
+    found.restype = ctypes.c_long
     return found
 
 

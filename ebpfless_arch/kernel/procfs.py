@@ -203,6 +203,15 @@ def filesystem_of(pid: int, number: int) -> bytes:
     return b""
 
 
+def mapping(pid: int, name: bytes) -> Tuple[int, int]:
+    """Where the first mapping of that name begins and ends; raises OSError, ENOENT where there is none."""
+    for line in read(pid, "maps", _MAPS_AT_MOST).split(b"\n"):
+        if line.endswith(b" " + name):
+            start, _, end = line.split()[0].partition(b"-")
+            return int(start, 16), int(end, 16)
+    raise OSError(errno.ENOENT, "no mapping " + name.decode())
+
+
 def protection_at(pid: int, address: int) -> int:
     """VM_READ, VM_WRITE, VM_EXEC and VM_SHARED (1, 2, 4, 8) of the mapping at an address, 0 where there is none."""
     for line in read(pid, "maps", _MAPS_AT_MOST).split(b"\n"):

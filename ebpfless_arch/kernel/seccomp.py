@@ -10,6 +10,7 @@ from ebpfless_arch.kernel.libc import failure, function
 
 RET_ALLOW = 0x7FFF0000
 RET_TRACE = 0x7FF00000
+RET_USER_NOTIF = 0x7FC00000
 
 # The filter's data, for whoever reads its answers: the index of the block that matched, or FOREIGN for an architecture
 # or a number range that no block covers. The tracer does not go by it: a program can forge it (tracer/stops.py).
@@ -88,6 +89,15 @@ def compile_filter(blocks: Sequence[Block]) -> bytes:
         program.extend(body)
     program.append((_RETURN, 0, 0, RET_TRACE | FOREIGN))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def for_listener(program: bytes) -> bytes:
+    """A compiled filter that asks a listener where this one asks the tracer (seccomp_unotify(2), Linux 5.0)."""
+    found = []
+    for code, yes, no, value in struct.iter_unpack("=HBBI", program):
+        asks = code == _RETURN and value & 0xFFFF0000 == RET_TRACE
+        found.append(struct.pack("=HBBI", code, yes, no, RET_USER_NOTIF if asks else value))
+    return b"".join(found)
 
 
 def _compile_block(block: Block, index: int) -> List[Instruction]:

@@ -10,6 +10,7 @@ place that knows it.
 import errno
 import os
 import signal
+import time
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.events import interest, records
@@ -18,17 +19,20 @@ from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
+from ebpfless_arch.tracer.handover import Gone, HandOver
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.places import Places
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, LOOK, PLACE, Row
+from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, TRACEME, Row
 from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
+_TO_STOP_SECONDS = 0.2
+_GLANCE_SECONDS = 0.0002
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
@@ -95,6 +99,7 @@ class Engine:
         self._discarders = Discarders(wanted, self._tables)
         self._watch = Watch(wanted)
         self._tracees = Tracees()
+        self._handover = HandOver(machine, wanted, filtered)
         self._reports = Reports(self._writer)
         self._takes_privileges = privileges.are_taken_away(machine.features, filtered)
         self._halted = False
@@ -283,7 +288,8 @@ class Engine:
     def _on_seccomp(self, stop: Stop, tracee: Tracee, number: int) -> None:
         call = stop.seccomp_call()
         if not self._on_entry(stop, tracee, call):
-            stop.resume(ptrace.CONT)
+            if not stop.resumed:
+                stop.resume(ptrace.CONT)
             return
         tracee.in_call = True
         tracee.skip_entry = self._machine.features.entry_after_seccomp
@@ -299,7 +305,8 @@ class Engine:
         if entry:
             if not self._filtered:
                 self._on_entry(stop, tracee, call)
-            stop.resume(ptrace.SYSCALL)
+            if not stop.resumed:
+                stop.resume(ptrace.SYSCALL)
             return
         found = self._result(stop, tracee, result)
         stop.resume(self._request)
@@ -320,6 +327,7 @@ class Engine:
                 self._reports.unknown(stop, call)
                 stop.keep_failing(call)
             return False
+        begins_tracing = False
         for row in rows if tracee.pending is None else ():
             if row.only and not row.wants(call.arguments):
                 continue
@@ -336,22 +344,81 @@ class Engine:
                 tracee.pending = decode.Pending(row, call, {})
             elif row.event == BARRED:
                 self._bar(stop, tracee, call, row)
+            elif row.event == HAND_OVER:
+                begins_tracing = True
             elif tracee.pending is None:
                 tracee.pending = self._discarders.begin(stop, row, call)
         if stop.unread and not self._reports.unread(stop, rows[0].call, stop.unread, -1):
             tracee.unread = stop.unread
-        self._judge(stop, tracee, call)
+        if not self._judge(stop, tracee, call) and begins_tracing:
+            self._hand_over(stop, tracee, call)
         return tracee.pending is not None or tracee.carried is not None
+
+    def _hand_over(self, stop: Stop, tracee: Tracee, call: Call) -> None:
+        """Somebody is about to trace a thread of ours, which can have one tracer only: let it go."""
+        if call.arguments[0] != TRACEME:
+            target = self._tracees.get(call.arguments[1])
+            if target is not None and target is not tracee:
+                self._fetch(target, stop.pid)
+            return
+        parent = procfs.stat(stop.pid).ppid
+        told = [results.finish(stop, tracee.pending, 0)] if tracee.pending is not None else []
+        if tracee.stays or not self._give(stop, tracee, parent, True):
+            return
+        for record in told:
+            self._reports.emit(record)
+
+    def _give(self, stop: Stop, tracee: Tracee, debugger: int, is_entering: bool) -> bool:
+        """Whether a stopped thread could be let go. Where not, it does its call again, and stays with us then."""
+        self._places.ask(stop.tid)
+        self._places.answered(stop.tid)
+        try:
+            problem = self._handover.let_go(stop, is_entering)
+        except Gone as gone:
+            stop.resumed = True
+            self._news.append((stop.tid, gone.status))
+            return False
+        tracee.pending = tracee.carried = None
+        tracee.in_call = tracee.skip_entry = False
+        tracee.stays = bool(problem)
+        if problem:
+            self._reports.kept(stop, debugger, problem)
+            return False
+        self._tracees.remove(stop.tid)
+        self._reports.handed_over(stop, debugger)
+        return True
+
+    def _fetch(self, tracee: Tracee, debugger: int) -> None:
+        """Bring a thread to a stop in which nothing else is to be done, and let it go there."""
+        stop = Stop(self._machine, tracee.tid, tracee.pid)
+        waiting = [status for tid, status in self._news[1:] if tid == tracee.tid]
+        self._news[1:] = [each for each in self._news[1:] if each[0] != tracee.tid]
+        for status in waiting:
+            self._handle(tracee.tid, status)
+        ptrace.interrupt(tracee.tid)
+        end = time.monotonic() + _TO_STOP_SECONDS
+        while self._tracees.get(tracee.tid) is tracee and time.monotonic() < end:
+            found, status = os.waitpid(tracee.tid, ptrace.WALL | os.WNOHANG)
+            if not found:
+                time.sleep(_GLANCE_SECONDS)  # one that waits for its vforked child does not stop at all
+            elif os.WIFSTOPPED(status) and status >> 16 == ptrace.EVENT_STOP:
+                stop.repeat_interrupted()
+                self._give(stop, tracee, debugger, False)
+                return
+            else:
+                if os.WIFSTOPPED(status):
+                    ptrace.interrupt(tracee.tid)  # any stop takes the place of the one that was asked for
+                self._handle(tracee.tid, status)
 
     def _take_ends(self) -> None:
         """Somebody looks whether a child has ended, perhaps because its pidfd has told: a parent cannot find it before
         we, its tracer, have (kernel/exit.c, wait_consider_task). What has come is dealt with after this stop."""
         self._news += pending_news()
 
-    def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> None:
-        """Have a call refused that some rule denies; the keeper, who decides, also reports it."""
+    def _judge(self, stop: Stop, tracee: Tracee, call: Call) -> bool:
+        """Have a call refused that some rule denies; the keeper, who decides, also reports it. Returns whether it is."""
         if not self._interest.denied or not self._reports.counts(stop.pid):
-            return
+            return False
         pending = tracee.pending
         asked: List[Record] = []
         if pending is not None and not pending.row.remembered and pending.row.event in self._interest.denied:
@@ -366,7 +433,8 @@ class Engine:
                 assert call.abi is not None
                 stop.refuse(call.abi, refusal)
                 tracee.pending = tracee.carried = None
-                return
+                return True
+        return False
 
     def _result(self, stop: Stop, tracee: Tracee, result: int) -> List[Record]:
         """What a finished call amounts to: nothing where nobody wants to know."""
@@ -481,10 +549,10 @@ class Engine:
             return
         self._places.ended(tid)
         tracee = self._tracees.remove(tid)
-        if tracee is None:
-            return
-        self._report_last_act(tracee)
-        if tracee.pid != tid:
+        if tracee is not None:
+            self._report_last_act(tracee)
+        # One that a debugger has is still our child if it is the command.
+        if tid != (tracee.pid if tracee is not None else self.main):
             return
         self._reports.forget(tid)
         self._watch.ended(tid)

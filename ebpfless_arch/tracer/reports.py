@@ -7,6 +7,7 @@ from typing import Set
 from ebpfless_arch.abi import AMD64
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer import decode
 from ebpfless_arch.tracer.blindness import EFFECTS, BlindSpots
 from ebpfless_arch.tracer.pipe import Writer
@@ -96,6 +97,18 @@ class Reports:
             self.emit(records.blind(
                 decode.now(), record[2], record[3],
                 text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only", "privileges"))
+
+    def handed_over(self, stop: Stop, debugger: int) -> None:
+        """Another program traces a thread from now on."""
+        try:
+            name = records.decoded(procfs.stat(debugger).comm)
+        except OSError:
+            name = "?"
+        self._blind(stop, "debugger", "is traced by %s[%d] from now on: what it does is not seen" % (name, debugger))
+
+    def kept(self, stop: Stop, debugger: int, problem: str) -> None:
+        """Another program wanted to trace a thread, which we cannot give away."""
+        self._blind(stop, "debugger", "stays with us, process %d cannot trace it: %s" % (debugger, problem))
 
     def escape(self, stop: Stop) -> None:
         """A child was to be started without its tracer."""

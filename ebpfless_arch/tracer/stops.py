@@ -67,10 +67,10 @@ class Stop:
         self.resumed = True
         ptrace.listen(self.tid)
 
-    def detach(self) -> None:
+    def detach(self, signal: int = 0) -> None:
         """Let the thread go on without us; in a group-stop it stays."""
         self.resumed = True
-        ptrace.detach(self.tid, 0)
+        ptrace.detach(self.tid, signal)
 
     def repeat_interrupted(self) -> None:
         """Where the call that the thread comes from failed for a signal, let it begin anew.

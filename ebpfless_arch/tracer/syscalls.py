@@ -30,9 +30,10 @@ ENTRIES, RING = "entries", "flags:ring"
 
 # What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended;
 # a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py); the second
-# kind of such a row says how. A call that is refused with --io-uring deny; one that asks on which CPUs somebody may run, or says it.
-GUARD, LOOK, CARRIER, BARRED, PLACE = "guard", "look", "carrier", "barred", "place"
-NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE])
+# kind of such a row says how. A call that is refused with --io-uring deny; one that asks on which CPUs somebody may run, or
+# says it; one by which a program begins to trace another one.
+GUARD, LOOK, CARRIER, BARRED, PLACE, HAND_OVER = "guard", "look", "carrier", "barred", "place", "hand over"
+NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE, HAND_OVER])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
@@ -41,6 +42,8 @@ CLONE_UNTRACED = 0x00800000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
 _WNOHANG = 1
+TRACEME = 0
+_BEGINS_TRACING = (TRACEME, 16, 0x4206)  # and PTRACE_ATTACH, PTRACE_SEIZE
 _NEGATIVE = 0x80000000
 _ONE_CHILD = (1, 3)  # P_PID, P_PIDFD
 _OPEN_TREE_CLONE = 1
@@ -121,6 +124,7 @@ _CONTROL_ROWS = (
     Row("waitid", LOOK, (), result=False, only=(Condition(0, values=_ONE_CHILD), Condition(3, bits=_WNOHANG))),
     Row("wait4", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
     Row("waitpid", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
+    Row("ptrace", HAND_OVER, (), result=False, only=(Condition(0, values=_BEGINS_TRACING),)),
 )
 
 _FILE_ROWS = (

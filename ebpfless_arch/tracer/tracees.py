@@ -19,7 +19,7 @@ class Tracee:
     of that call's payload; `unread`: the errno with which memory of its call could not be read, 0 for none; `adopted`: it
     stopped before its parent's event had come."""
 
-    __slots__ = ("tid", "pid", "pending", "carried", "unread", "in_call", "skip_entry", "adopted")
+    __slots__ = ("tid", "pid", "pending", "carried", "unread", "in_call", "skip_entry", "stays", "adopted")
 
     def __init__(self, tid: int, pid: int) -> None:
         self.tid = tid
@@ -29,6 +29,7 @@ class Tracee:
         self.unread = 0
         self.in_call = False
         self.skip_entry = False
+        self.stays = False
         self.adopted = False
 
 

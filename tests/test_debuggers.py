@@ -1,0 +1,126 @@
+"""strace and gdb inside a traced tree work on their targets, whose calls go on to succeed; that they are not seen is told."""
+
+import shutil
+from pathlib import Path
+from typing import Any, Callable, List
+
+import pytest
+
+from blackbox import Compiler, Event, Session, event_options, named, read_events, run, trace_command, wait_until
+from ordinary import NOBODY
+from test_standby import counts
+from test_trace_failures import tracer_of
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb")
+MODES = pytest.mark.parametrize("mode", [[], ["--disable-seccomp"]], ids=["filter", "no-filter"])
+
+
+def debugged(events: List[Event]) -> List[str]:
+    """What is told of threads that were handed over."""
+    return [event["evt"]["variables"]["reason"] for event in named(events, "blind_spot")
+            if event["evt"]["variables"]["kind"] == "debugger"]
+
+
+def traced(command: List[str], output: Path, mode: List[str], **options: Any) -> List[str]:
+    return trace_command(command, event_options(str(output)) + mode)
+
+
+@needs_strace
+@MODES
+@pytest.mark.parametrize("options", [[], ["-f"]], ids=["one", "follow"])
+def test_strace_runs_a_program(mode: List[str], options: List[str], tmp_path: Path) -> None:
+    told, output = tmp_path / "told", tmp_path / "events"
+    command = ["strace", "-o", str(told), "-e", "trace=openat,execve,exit_group"] + options + [
+        "sh", "-c", "read line < /etc/hostname; cat /etc/passwd >/dev/null; exit 7"]
+    result = run(traced(command, output, mode))
+    assert result[:3] == (7, b"", b"")
+    lines = told.read_text()
+    assert '"/etc/hostname", O_RDONLY) = 3' in lines and "ENOSYS" not in lines and "exited with 7" in lines
+    assert ('"/etc/passwd"' in lines) == bool(options)
+    events = read_events(str(output))
+    reasons = debugged(events)
+    assert reasons and all(reason.startswith("is traced by strace[") for reason in reasons)
+    assert {"PTRACE_SEIZE", "PTRACE_SYSCALL"} <= {event["ptrace"]["request"] for event in named(events, "ptrace")}
+
+
+@needs_gdb
+@MODES
+def test_gdb_runs_a_program(mode: List[str], tmp_path: Path, compile_c: Compiler) -> None:
+    program, output = compile_c("open_loop.c"), tmp_path / "events"
+    script = ["gdb", "-nx", "-batch", "-ex", "break close", "-ex", "run 1 /etc/hostname < /dev/null", "-ex", "backtrace 1",
+              "-ex", "delete", "-ex", "continue", program]
+    result = run(traced(script, output, mode))
+    assert result.status == 0 and b"Breakpoint 1" in result.stdout and b"exited normally" in result.stdout, result
+    assert b"errno 0: " in result.stdout and b"errno 38" not in result.stdout
+    reasons = debugged(read_events(str(output)))
+    assert reasons and all(reason.startswith("is traced by gdb[") for reason in reasons)
+
+
+def attach(debugger: str, is_done: Callable[[bytes], bool], threads: int, folder: Path, program: str, mode: List[str]) -> None:
+    """A shell starts a program that opens files, has a debugger attach to it and leave it, and lets it end. The debugger's
+    command ends after the next line from standard input."""
+    file, output = folder / "file", folder / "events"
+    file.write_text("")
+    script = ('exec 3<&0; "$1" {} "$0" <&3 & pid=$!; echo $pid; read word; {} >&2; echo left; wait $pid; echo status $?'
+              .format(threads, debugger))
+    with Session(traced(["sh", "-c", script, str(file), program], output, mode)) as session:
+        pids = [int(session.line().split()[-1]) for _ in range(2)]
+        assert pids[0] == pids[1] and session.process.stdin is not None
+        for number in range(2):
+            session.process.stdin.write(b"\n")
+            session.process.stdin.flush()
+            wait_until(lambda: bool(number) or is_done(session.errors()), "the debugger has done something", 60)
+        assert session.line(60) == "left"
+        assert tracer_of(pids[0]) == 0
+        result = session.finish()
+    lines = result.stdout.splitlines()
+    assert result.status == 0 and lines[-1] == b"status 0" and set(counts(b"\n".join(lines[:-1]))) == {0}
+    assert len(debugged(read_events(str(output)))) >= 1
+
+
+ATTACHING = pytest.mark.parametrize("mode,threads", [
+    ([], 1), pytest.param([], 5, marks=pytest.mark.slow), pytest.param(["--disable-seccomp"], 1, marks=pytest.mark.slow),
+    pytest.param(["--disable-seccomp"], 5, marks=pytest.mark.slow)])
+
+
+@needs_strace
+@ATTACHING
+def test_strace_attaches_and_leaves(mode: List[str], threads: int, tmp_path: Path, compile_c: Compiler) -> None:
+    told = tmp_path / "told"
+    debugger = "strace -f -e trace=openat -o {} -p $pid & debugger=$!; read word; kill -INT $debugger; wait $debugger".format(told)
+
+    def is_done(errors: bytes) -> bool:
+        """Every thread's opens are seen."""
+        lines = told.read_text().splitlines() if told.exists() else []
+        return len({line.split()[0] for line in lines if "openat(" in line}) >= threads
+
+    attach(debugger, is_done, threads, tmp_path, compile_c("open_loop.c"), mode)
+
+
+@needs_gdb
+@ATTACHING
+def test_gdb_attaches_and_leaves(mode: List[str], threads: int, tmp_path: Path, compile_c: Compiler) -> None:
+    debugger = "gdb -nx -batch -ex 'info threads' -ex 'shell read word' -p $pid"
+    attach(debugger, lambda errors: errors.count(b"Thread 0x") > threads, threads, tmp_path, compile_c("open_loop.c"), mode)
+
+
+@needs_gdb
+def test_the_command_itself_is_debugged_and_its_status_is_known(tmp_path: Path) -> None:
+    output = tmp_path / "events"
+    script = 'gdb -nx -batch -ex "info threads" -p $$ >/dev/null 2>&1 & wait $!; read line < /etc/hostname || exit 3; exit 7'
+    result = run(traced(["sh", "-c", script], output, []))
+    assert result[:3] == (7, b"", b"")
+    assert [event["exit"]["code"] for event in named(read_events(str(output)), "exit")][-1] == 7
+
+
+@needs_strace
+@pytest.mark.root
+def test_an_unprivileged_strace_works_below_a_privileged_tracer(public_dir: Path) -> None:
+    """The target needs NO_NEW_PRIVS for its second filter."""
+    public_dir.chmod(0o777)
+    told = public_dir / "told"
+    command = ["strace", "-f", "-o", str(told), "sh", "-c", "read line < /etc/hostname; exit 7"]
+    result = run(traced(command, public_dir / "events", ["--uid", str(NOBODY), "--gid", str(NOBODY)]), cwd="/")
+    assert result[:3] == (7, b"", b"")
+    assert '"/etc/hostname", O_RDONLY) = 3' in told.read_text()
