@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from typing import Any, Dict, List
 
@@ -52,6 +53,7 @@ def test_a_healthy_host_has_nothing_to_mend() -> None:
      ["Operation not permitted", "ptrace_scope=0"]),
     (HEALTHY._replace(walls=POWERLESS._replace(yama=2), strangers="Operation not permitted"), "other processes", LIMITED,
      ["ptrace_scope is 2"]),
+    (HEALTHY._replace(gaps=(0.01, 0.02, -1.0)), "killed tracer", LIMITED, ["nobody can stand by", "SYS_PTRACE"]),
     (HEALTHY._replace(walls=AS_ROOT._replace(mapped=True)), "other users", LIMITED, ["user namespace"]),
     (HEALTHY._replace(features=ALL._replace(vm_read=False)), "arguments", LIMITED, ["/proc/PID/mem"]),
     (HEALTHY._replace(walls=AS_ROOT._replace(hidden=True)), "/proc", LIMITED, ["hidepid=0"]),
@@ -68,6 +70,13 @@ def test_root_on_a_host_can_do_everything() -> None:
     lines = report()
     assert lines[0] == "0" and lines[-1] == "Everything works here."
     assert all(line.startswith("  ok ") for line in lines[2:-1]), lines
+
+
+def test_how_long_a_thread_has_no_tracer_is_measured() -> None:
+    (line,) = [line for line in report() if "killed tracer" in line]
+    found = re.search(r"for ([0-9.]+) ms \(median of 5, worst ([0-9.]+)\)$", line)
+    assert found and 0 < float(found.group(1)) <= float(found.group(2)), line
+    assert told(HEALTHY._replace(gaps=(0.3, 7.0, 0.2)))["killed tracer"].text.endswith("0.300 ms (median of 3, worst 7.000)")
 
 
 @needs_root

@@ -10,21 +10,26 @@ from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.kernel import features, walls
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.kernel.walls import Walls
+from ebpfless_arch.tracer import standby
 from ebpfless_arch.tracer import modes
 
 OK, LIMITED, MISSING = "ok", "limited", "missing"
+
+_TRIALS = 5
 
 # Exit statuses, by the worst that was found.
 STATUS = {OK: 0, LIMITED: 1, MISSING: 2}
 
 
 class Facts(NamedTuple):
-    """All that was tried. `strangers`: why processes that are no descendants cannot be traced, "" when they can."""
+    """All that was tried. `strangers`: why processes that are no descendants cannot be traced, "" when they can; `gaps`: how
+    long, in ms, a thread had no tracer when that one was killed, several times over (-1: nobody could stand by)."""
 
     machine: str
     features: Features
     walls: Walls
     strangers: str
+    gaps: Tuple[float, ...] = (0.0,)
 
 
 class Finding(NamedTuple):
@@ -41,7 +46,8 @@ def facts() -> Facts:
     machine = os.uname().machine
     abis = MACHINES.get(machine)
     found = features.probe(abis[0]) if abis else NO_PTRACE._replace(problem="this machine is not supported")
-    return Facts(machine, found, walls.look(), walls.can_seize_strangers())
+    gaps = tuple(standby.measure() for _ in range(_TRIALS)) if found.filters else (-1.0,)
+    return Facts(machine, found, walls.look(), walls.can_seize_strangers(), gaps)
 
 
 # --- what is looked at ------------------------------------------------------------------
@@ -90,6 +96,18 @@ def _check_privileges(found: Facts) -> Finding:
         return Finding(name, LIMITED, "run without their privileges below trace: we lack CAP_SYS_PTRACE",
                        "run as root, docker run --cap-add SYS_PTRACE")
     return Finding(name, OK, "keep their privileges below trace")
+
+
+def _check_gaps(found: Facts) -> Finding:
+    name = "killed tracer"
+    if not found.features.filters:
+        return Finding(name, OK, "costs events only: without a filter no call needs a tracer")
+    gaps = sorted(found.gaps)
+    if gaps[0] >= 0:
+        return Finding(name, OK, "is replaced by one that stands by: a thread has none for %.3f ms (median of %d, worst %.3f)"
+                       % (gaps[len(gaps) // 2], len(gaps), gaps[-1]))
+    return Finding(name, LIMITED, "nobody can stand by for the tracer: when it is killed, calls fail for some milliseconds, or "
+                   "for good", "give CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE), or set kernel.yama.ptrace_scope to 0")
 
 
 def _check_strangers(found: Facts) -> Finding:
@@ -149,7 +167,7 @@ def _check_python(found: Facts) -> Finding:
 
 _CHECKS: Tuple[Callable[[Facts], Finding], ...] = (
     _check_machine, _check_python, _check_sight, _check_children, _check_filter, _check_order, _check_registers, _check_engine,
-    _check_memory, _check_privileges, _check_strangers, _check_users,
+    _check_memory, _check_gaps, _check_privileges, _check_strangers, _check_users,
 )
 
 

@@ -8,8 +8,9 @@ them is seized in the moment in which it is free.
 
 import os
 import signal
+import struct
 import time
-from typing import List, NamedTuple, Tuple
+from typing import Callable, List, NamedTuple, Tuple
 
 from ebpfless_arch.kernel import process, procfs, ptrace
 from ebpfless_arch.tracer.corral import Corral
@@ -22,7 +23,11 @@ _TRIES = 50
 _PAUSE_SECONDS = 0.002
 _LAST_MOMENT_SECONDS = 1.0
 _GLANCE_SECONDS = 0.00005
+_MEASURE = struct.Struct("=d")
 _SIGNALS_TO_STOP = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+
+
+Seize = Callable[[int, int], None]
 
 
 class Gap(NamedTuple):
@@ -73,6 +78,10 @@ def attend(tracer: int) -> Death:
     process.set_name(NAME)
     if not _watch(tracer):
         return Death(tracer, False, time.monotonic())
+    return _await_death(tracer)
+
+
+def _await_death(tracer: int) -> Death:
     while True:
         status = os.waitpid(tracer, ptrace.WALL)[1]
         if not os.WIFSTOPPED(status):
@@ -127,15 +136,7 @@ def succeed(engine: Engine, death: Death, keeper: int, main: int) -> Gap:
         return Gap(count, problem, (time.monotonic() - death.since) * 1e3, -1.0)
     held = _find(death.tracer)
     corral = Corral(death.tracer, [tid for tid, _ in held])
-    try:
-        _resume(death.tracer, 0)
-        if corral.is_alone:
-            os.waitpid(death.tracer, ptrace.WALL)
-        else:
-            _await_last_moment(death.tracer)
-        untraced = _seize(engine, held, 0 if corral.is_alone else death.tracer)
-    finally:
-        corral.open()
+    untraced = _move(engine.seize, held, death.tracer, corral)
     count, problem = engine.take_over(main, main, sorted({pid for _, pid in held}))
     corral.let_out(engine.threads())
     return Gap(count, problem, (time.monotonic() - death.since) * 1e3, untraced * 1e3)
@@ -151,6 +152,19 @@ def _find(tracer: int) -> List[Tuple[int, int]]:
         found = again
 
 
+def _move(seize: Seize, held: List[Tuple[int, int]], tracer: int, corral: Corral) -> float:
+    """Let a dying tracer go and seize what it held; returns for how long, in seconds, a thread may have been without any."""
+    try:
+        _resume(tracer, 0)
+        if corral.is_alone:
+            os.waitpid(tracer, ptrace.WALL)
+        else:
+            _await_last_moment(tracer)
+        return _seize(seize, held, 0 if corral.is_alone else tracer)
+    finally:
+        corral.open()
+
+
 def _await_last_moment(tracer: int) -> None:
     """Wait until a dying process has given its memory back, which takes the longest; its tracees are soon to follow."""
     end = time.monotonic() + _LAST_MOMENT_SECONDS
@@ -163,7 +177,7 @@ def _await_last_moment(tracer: int) -> None:
         time.sleep(_GLANCE_SECONDS)
 
 
-def _seize(engine: Engine, threads: List[Tuple[int, int]], tracer: int) -> float:
+def _seize(seize: Seize, threads: List[Tuple[int, int]], tracer: int) -> float:
     """Seize threads as soon as their tracer lets go, 0 if it has; returns for how long, in seconds, one may have been
     without any."""
     last = time.monotonic()
@@ -171,7 +185,7 @@ def _seize(engine: Engine, threads: List[Tuple[int, int]], tracer: int) -> float
     for tid, pid in threads:
         while True:
             try:
-                engine.seize(tid, pid)
+                seize(tid, pid)
             except ProcessLookupError:
                 pass
             except OSError:
@@ -183,3 +197,56 @@ def _seize(engine: Engine, threads: List[Tuple[int, int]], tracer: int) -> float
                 is_free = True
             break
     return time.monotonic() - last
+
+
+# --- how good it is here -----------------------------------------------------------------
+
+def measure() -> float:
+    """Try it with three processes of our own: for how long, in ms, a thread is without a tracer when that one is killed; -1
+    where nobody can stand by."""
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(ends[1], _MEASURE.pack(_try() * 1e3))
+        finally:
+            os._exit(0)
+    os.close(ends[1])
+    try:
+        found = os.read(ends[0], _MEASURE.size)
+        return float(_MEASURE.unpack(found)[0]) if found else -1.0
+    finally:
+        os.close(ends[0])
+        os.waitpid(child, 0)
+
+
+def _try() -> float:
+    program = os.fork()
+    while program == 0:
+        time.sleep(_PAUSE_SECONDS)
+    try:
+        ready = os.pipe()
+        tracer = os.fork()
+        if tracer == 0:
+            _hold(program, ready[1])
+        os.close(ready[1])
+        if not os.read(ready[0], 1) or not _watch(tracer):
+            return -1e-3
+        os.kill(tracer, signal.SIGKILL)
+        death = _await_death(tracer)
+        held = _find(tracer)
+        if not death.is_held or not held:
+            return -1e-3
+        return _move(lambda tid, pid: ptrace.seize(tid, 0), held, tracer, Corral(tracer, [tid for tid, _ in held]))
+    finally:
+        os.kill(program, signal.SIGKILL)
+
+
+def _hold(program: int, ready: int) -> None:
+    """In a tracer to be killed: trace the program."""
+    try:
+        ptrace.seize(program, 0)
+        os.write(ready, b".")
+        signal.pause()
+    finally:
+        os._exit(1)
