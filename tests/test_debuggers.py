@@ -13,7 +13,8 @@ from test_trace_failures import tracer_of
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb")
-MODES = pytest.mark.parametrize("mode", [[], ["--disable-seccomp"]], ids=["filter", "no-filter"])
+MODES = pytest.mark.parametrize("mode", [
+    pytest.param([], id="filter"), pytest.param(["--disable-seccomp"], id="no-filter", marks=pytest.mark.slow)])
 
 
 def debugged(events: List[Event]) -> List[str]:
