@@ -97,6 +97,7 @@ VERSION_OPTIONS: Tuple[Option, ...] = (
 
 CHECK_OPTIONS: Tuple[Option, ...] = (
     (("--cases",), dict(default="", metavar="FILE", help="try the cases of FILE, which are unit tests for rules")),
+    (("--explain",), dict(action="store_true", help="say for each rule which calls stop for it, and with whom it shares them")),
     (("--format",), dict(choices=("text", "json"), default="text", help="text, or one JSON object (default: text)")),
     (("--verbose",), dict(action="store_true", help="name every inactive rule; add notes to the warnings")),
 )
@@ -228,7 +229,8 @@ def run_check(arguments: argparse.Namespace) -> int:
         _complain("check: no policy; say 'ebpfless check POLICY...'")
         return _USAGE
     try:
-        return checking.check(CheckOptions(arguments.operands, arguments.cases, arguments.format, arguments.verbose))
+        return checking.check(CheckOptions(arguments.operands, arguments.cases, arguments.format, arguments.verbose,
+                                           arguments.explain))
     except UsageError as error:
         _complain("check: %s" % error)
         return _USAGE

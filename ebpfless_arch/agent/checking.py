@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from typing import Any, Counter as Counts, Dict, Iterable, List, Tuple
 
+from ebpfless_arch.agent import explaining
 from ebpfless_arch.agent.options import CheckOptions, UsageError
 from ebpfless_arch.rules.cases import Bench, CaseError, Difference, load_cases
 from ebpfless_arch.rules.lint import Warned, lint_policies
@@ -46,9 +47,13 @@ def _check_policies(options: CheckOptions) -> int:
     loaded = load_policies(options.policies)
     warned = lint_policies(loaded) + _late(loaded)
     if options.format == "json":
-        _emit(json.dumps(_document(loaded, warned), indent=2) + "\n")
+        document = _document(loaded, warned)
+        if options.explain:
+            document["explained"] = explaining.document(loaded.rule_set)
+        _emit(json.dumps(document, indent=2) + "\n")
     else:
-        _emit(_lines(_text(loaded, warned, options.verbose)))
+        explained = explaining.lines(loaded.rule_set) if options.explain else []
+        _emit(_lines(explained + _text(loaded, warned, options.verbose)))
     return UNSOUND if loaded.problems else SOUND
 
 

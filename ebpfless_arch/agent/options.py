@@ -10,6 +10,7 @@ class CheckOptions(NamedTuple):
     cases: str
     format: str
     verbose: bool
+    explain: bool = False
 
 
 class PatchOptions(NamedTuple):

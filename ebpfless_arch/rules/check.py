@@ -5,6 +5,7 @@ macro holds is checked again wherever it is used, because the meaning of a text
 depends on the field beside it; mistakes in it are shown at the place of use.
 """
 
+import functools
 import re
 from typing import Callable, Dict, Iterable, List, Mapping, NoReturn, Union
 
@@ -29,6 +30,7 @@ _ORDERING: Dict[str, Callable[[int, int], bool]] = {
     ">=": lambda a, b: a >= b}
 _REFERENCE = re.compile(r"([$%])\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 _SHORT = 16
+_SHAPES_AT_MOST = 4096
 # What macros may add up to: they multiply when they use each other.
 _MAX_NODES = 50000
 _MAX_DEPTH = 3 * MAX_DEPTH
@@ -309,9 +311,7 @@ class Checker(Names):
             if "extension" in flags and literal.form == "string" and value and value[0] != ".":
                 value = "." + value
             try:
-                if "path" in flags:
-                    check_path(literal.form, value)
-                shapes.append(shape_of(literal.form, value, flavor))
+                shapes.append(_shape(literal.form, value, flavor, "path" in flags))
             except PatternError as error:
                 self.fail(offset, error.reason, f"{_quoted(value)}: {error}")
         return TextSet(shapes, flavor.folded)
@@ -358,6 +358,14 @@ class Checker(Names):
                 return self.text_test(node.left.offset, right, left)
             return TextTest("bool", right, self.text_set(node.left.offset, right, [left]))
         return Membership("bool", left, right)
+
+
+@functools.lru_cache(_SHAPES_AT_MOST)
+def _shape(form: str, value: str, flavor: Flavor, path: bool) -> Shape:
+    """The shape of a literal, which the next rule may have as well; raises PatternError."""
+    if path:
+        check_path(form, value)
+    return shape_of(form, value, flavor)
 
 
 def _constant(value: Union[int, bool]) -> Const:
