@@ -22,6 +22,7 @@ from ebpfless_arch.tracer.system import CONNECTOR, SystemView
 
 _LOOK_SECONDS = 0.02
 FANOTIFY = "fanotify"
+_COMM = 15  # of an EXEC
 # The view may be so much later than the tracer.
 _LATE_SECONDS = 1.0
 _ENDED_KEPT = 4096
@@ -44,6 +45,7 @@ class Observer:
         self._told: Set[str] = set()
         self.executions = 0
         self.fleeting = 0
+        self.foreign = 0
 
     def pump(self) -> None:
         """Deal with what has come."""
@@ -79,7 +81,8 @@ class Observer:
     def _count(self, record: Record) -> None:
         if record[0] == records.EXEC:
             self.executions += 1
-            self.fleeting += not record[5]
+            self.fleeting += not record[5] and not record[_COMM]
+            self.foreign += not record[5] and bool(record[_COMM])
             self.begun.add(record[2])
         elif record[0] == records.EXIT:
             self.begun.discard(record[2])
@@ -89,6 +92,8 @@ class Observer:
         way = "the proc connector" if self._view.way == CONNECTOR else "looks at /proc"
         text = "the whole system by %s: %d executions, %d of them over before their path was read" % (
             way, self.executions, self.fleeting)
+        if self.foreign:
+            text += ", %d whose path is hidden from us (programs of other users)" % self.foreign
         return text + ("; up to %d processes or threads were too short to be seen" % self._view.missed
                        if self._view.missed else "")
 

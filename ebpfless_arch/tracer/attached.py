@@ -156,9 +156,15 @@ class AttachedEngine(Engine):
             self._let_go()
         elif told is not None and told.si_signo == ATTACH and not self._parting:
             # What a signal was queued with lies where an ended child's status is (struct siginfo).
-            problem = self.take(told.si_status)
-            if problem:
-                self._writer.put((records.STATE, now(), 0, told.si_status, records.REFUSED, problem))
+            self._take_later(told.si_status)
+
+    def _take_later(self, pid: int) -> None:
+        """One more process; who has gone meanwhile, or is ours already, is no news."""
+        if any(tracee.pid == pid for tracee in self._tracees):
+            return
+        problem = self.take(pid)
+        if problem and procfs.exists(pid):
+            self._writer.put((records.STATE, now(), 0, pid, records.REFUSED, problem))
 
     def _look_for_news(self) -> List[Tuple[int, int]]:
         try:
