@@ -23,6 +23,7 @@ from ebpfless_arch.abi import AMD64
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import memory, procfs, ptrace
 from ebpfless_arch.kernel.libc import Piece
+from ebpfless_arch.tracer.pulse import Pulse
 
 RECORDS = Path(__file__).resolve().parent.parent.parent / "shared" / "reference" / "kernels"
 
@@ -312,9 +313,14 @@ class Ends:
         self.records: List[Record] = []
         self.broken = False
         self._refusal = refusal
+        self._pulse = Pulse()
 
     def __iter__(self) -> Iterator[Any]:
-        return iter((self, self, self))
+        return iter((self, self, self._pulse))
+
+    def is_idle(self) -> bool:
+        """Nothing is left to write."""
+        return True
 
     def put(self, record: Record) -> None:
         """Take a record."""
@@ -327,9 +333,3 @@ class Ends:
     def ask(self, record: Record) -> int:
         """The verdict."""
         return self._refusal
-
-    def begin(self, tid: int) -> None:
-        """A pulse."""
-
-    def end(self) -> None:
-        """A pulse's end."""
