@@ -17,7 +17,7 @@ from strace import Told
 SEARCH = os.pathsep.join(["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
                          + sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))[-1:])
 NOBODY = "65534"
-TRACE = [sys.executable, os.path.join(FOLDER, "ebpfless.py"), "trace", "--probe-addr", "none", "--wait-all"]
+TRACE = [sys.executable, os.path.join(FOLDER, "ebpfless.py"), "trace", "--probe-addr", "none", "--disable-proc-scan", "--wait-all"]
 
 
 class Ground:

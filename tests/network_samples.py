@@ -8,7 +8,7 @@ _WAY = {"peer": (b"\x08\x08\x04\x04", 53), "own": (b"\xc0\xa8\x00\x11", 40009), 
 _PLACE = {"family": 2, "ip": b"\x08\x08\x04\x04", "port": 443, "path": b"", "protocol": 17}
 
 FULL: Dict[str, Dict[str, Any]] = {
-    "dns": dict(_WAY, message=(4660, False, "Mill.example", 16, 1, 1, 31, -1)),
+    "dns": dict(_WAY, message=(4660, False, "Mill.example", 16, 1, 1, 31, -1, ())),
     "imds": dict(_WAY, peer=(b"\xa9\xfe\xa9\xfe", 80), protocol=6, message=(
         "request", "aws", "/latest/meta-data/iam/security-credentials/role", "169.254.169.254", "curl/8", "", False,
         ("",) * 5)),

@@ -168,7 +168,7 @@ kill -INT $server; wait $server; cat <&9 >/dev/null""",
              Changing(r"(pg_internal\.init|xlogtemp)\.\d+$", r"\1.PID", "names by process numbers")), as_nobody=True),
     Program("rsync", "rsync", r"""
 mkdir -p a/b/c; for i in 1 2 3 4 5 6 7; do echo $i > a/b/$i; done; ln -s b/1 a/l; ln a/b/1 a/h; chmod 600 a/b/2
-touch -h -d 2001-02-01 a/b/* a/l a/b a; rsync -aH a/ copy; echo changed > a/b/3; touch -d 2001-02-02 a/b/3; rm a/b/4
+touch -h -d 2001-02-01 a/b/* a/l a/b a; rsync -aH a/ copy; echo changed > a/b/3; touch -d 2001-02-02 a/b/3; rm a/b/4; touch -d 2001-02-03 a/b
 rsync -aH --delete a/ copy; rsync -a --inplace a/ copy; rsync -n -a a/ other; rsync -a missing/ other || true""",
             (Changing(r"\.(\w+)\.\w{6}$", r".\1.X", "names by mkstemp"),)),
     Program("openssl", "openssl", r"""

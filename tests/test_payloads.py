@@ -8,6 +8,7 @@ import pytest
 
 from call_samples import FULL, call_record
 from ebpfless_arch.events import dns, imds, json_form, text_form
+from ebpfless_arch.events.hostnames import Hostnames
 from ebpfless_arch.events.interest import ANSWERS, Interest
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.processes import Processes
@@ -113,6 +114,46 @@ def test_random_and_mutated_messages_never_raise_and_take_no_time() -> None:
     assert dns.parse(struct.pack(">6H", 1, 0, 16, 0, 0, 0) + b"\xc0\x0c" * 2000) is None
 
 
+def record(owner: bytes, kind: int, data: bytes, record_class: int = 1) -> bytes:
+    return owner + struct.pack(">HHIH", kind, record_class, 60, len(data)) + data
+
+
+def answered(*records: bytes, count: Optional[int] = None) -> Tuple[Tuple[str, bytes], ...]:
+    """The addresses of an answer about www.mill.example with these records."""
+    data = bytearray(message((name("www.mill.example"), 1, 1), flags=0x8180, more=b"".join(records)))
+    data[6:8] = (len(records) if count is None else count).to_bytes(2, "big")
+    found = dns.parse(bytes(data))
+    assert found is not None and found.answer
+    return found.addresses
+
+
+def test_addresses_of_an_answer() -> None:
+    asked, alias = b"\xc0\x0c", name("cdn.example")
+    four, six = bytes([192, 0, 2, 17]), bytes(range(16))
+    assert answered(record(asked, 1, four)) == (("www.mill.example", four),)
+    assert answered(record(asked, 5, alias), record(alias, 1, four), record(alias, 28, six), record(asked, 16, b"\3abc")) == (
+        ("cdn.example", four), ("cdn.example", six))
+    # Another class, another length, a record that ends too soon, more records than there are, a name without an end.
+    assert answered(record(asked, 1, four, 3), record(asked, 1, four + b"x"), record(asked, 28, four)) == ()
+    assert answered(record(asked, 1, four), record(asked, 1, four)[:-1]) == (("www.mill.example", four),)
+    assert answered(record(asked, 1, four), count=17) == (("www.mill.example", four),)
+    assert answered(record(asked, 1, four), b"\x3fshort") == (("www.mill.example", four),)
+    assert len(answered(*[record(asked, 1, bytes([10, 0, number // 256, number % 256])) for number in range(101)])) == 32
+
+
+def test_names_of_addresses_are_few_and_the_newest_first() -> None:
+    names, address = Hostnames(), bytes([10, 0, 0, 1])
+    names.learn("WWW.mill.example", [("cdn.example", address)])
+    names.learn("other.example", [("other.example", address)])
+    assert names.of(address) == ["other.example", "www.mill.example", "cdn.example"]
+    for number in range(101):
+        names.learn("n%d.example" % number, [("n%d.example" % number, address)])
+    assert names.of(address) == ["n%d.example" % number for number in range(100, 84, -1)]
+    for number in range(5003):
+        names.learn("many.example", [("many.example", number.to_bytes(4, "big"))])
+    assert names.of(address) == [] == names.of(b"") and names.of((5002).to_bytes(4, "big")) == ["many.example"]
+
+
 def test_names_survive_being_written_and_read() -> None:
     source = random.Random(11)
     for _ in range(2003):
@@ -183,7 +224,7 @@ def event_of(kind: str, retval: int = 31, **changes: object) -> Event:
     return Processes(Users()).apply(call_record(kind, dict(FULL[kind], **changes), retval))
 
 
-ANSWER = {"outgoing": False, "message": (4660, True, "mill.example", 1, 1, 1, 47, 3)}
+ANSWER = {"outgoing": False, "message": (4660, True, "mill.example", 1, 1, 1, 47, 3, ())}
 ROLE = ("response", "aws", "", "", "", "EC2ws", False, CREDENTIALS)
 
 

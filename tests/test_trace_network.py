@@ -199,6 +199,25 @@ def test_real_resolvers(command: List[str], output: bytes, questions: List[Tuple
     assert codes == {3 if "missing.example" in command else 0}
 
 
+@pytest.mark.parametrize("options", [[], ["--events"]], ids=["rules", "events"])
+def test_connections_have_the_names_that_were_asked_for(options: List[str], tmp_path: Path) -> None:
+    """Whoever asked: a process that is told an address, or reads it elsewhere, connects as well."""
+    policy = write_policy(tmp_path / "policy", [
+        rule("named", 'connect.addr.hostname == "Mill.EXAMPLE" && connect.addr.port == 443'),
+        rule("pattern", 'connect.addr.hostname in [~"*.example"]'), rule("other", 'connect.addr.hostname == "example"'),
+        rule("accepted", 'accept.addr.hostname == "mill.example"')])
+    connect = 'bash -c "exec 3<>/dev/tcp/%s/443" 2>/dev/null; '
+    script = ("ip addr add 192.0.2.17/32 dev lo; " + connect % "192.0.2.17" + "getent ahostsv4 mill.example >/dev/null; "
+              + connect % "192.0.2.17" + connect % "127.0.0.1" + "true")
+    result = with_name_server(["sh", "-c", script], tmp_path, ["--policy", policy] + options)
+    assert (result.status, result.stderr) == (0, b"")
+    connected = [(event["agent"].get("rule_id"), event["connect"]["addr"]["ip"], event["connect"]["hostnames"])
+                 for event in result.events if "connect" in event and event["connect"]["addr"]["port"] == 443]
+    told = [(name, "192.0.2.17", ["mill.example"]) for name in (None, "named", "pattern")]
+    assert connected == ([(None, "192.0.2.17", [])] + told + [(None, "127.0.0.1", [])] if options else told[1:])
+    assert bool(named(result.events, "dns")) == bool(options)
+
+
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published policy is not beside the repository")
 def test_the_published_rules_of_dns_fire(tmp_path: Path) -> None:
     names = ["discord.com", "x.icp0.io", "icanhazip.com", "minexmr.com", "pastebin.com"]
@@ -213,6 +232,19 @@ def test_the_published_rules_of_dns_fire(tmp_path: Path) -> None:
     fired = {event["agent"]["rule_id"] for event in result.events if event["evt"]["name"] == "dns"}
     assert fired == {"chatroom_request_v2", "dns_txt_query", "icp_canister_dns_lookup", "ip_check_domain_v2",
                      "mining_pool_lookup", "paste_site_v2", "kubernetes_dns_enumeration"}
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published policy is not beside the repository")
+def test_the_published_rules_of_connections_by_name_fire(tmp_path: Path) -> None:
+    names = {"webhook.site": "connection_to_exfil_domain", "api.github.com": "github_api_contacted",
+             "icanhazip.com": "ip_lookup_domain", "tunnel.us.ngrok.com": "ngrok_domain", "pastebin.com": "paste_site_domain",
+             "x.oast.fun": "pentest_domain", "minexmr.com": "mining_pool_domain_v2", "ssh.tmate.io": "tmate_usage"}
+    connect = "bash -c 'exec 3<>/dev/tcp/9.9.9.17/%d' 2>/dev/null"
+    script = ["ip route add local 9.9.9.17 dev lo", connect % 443]
+    script += ["getent ahostsv4 %s; %s" % (name, connect % (7443 if "xmr" in name else 443)) for name in names]
+    result = with_name_server(["sh", "-c", "; ".join(script + ["true"])], tmp_path, ["--policy", str(PUBLISHED)])
+    fired = [event["agent"]["rule_id"] for event in result.events if "connect" in event]
+    assert {rule_id for rule_id in fired if "domain" in rule_id or rule_id in names.values()} == set(names.values())
 
 
 # --- metadata services -------------------------------------------------------------

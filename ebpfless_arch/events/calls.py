@@ -210,9 +210,10 @@ class ModuleEvent(CallEvent):
 
 class SocketEvent(CallEvent):
     """bind, connect, accept. `ip` is an address as text, "" for families other than IPv4 and IPv6; `path` is that of
-    a unix socket, `@name` for an abstract one. Of an accept, `ip` and `peer_port` are the peer's, `port` is ours."""
+    a unix socket, `@name` for an abstract one. Of an accept, `ip` and `peer_port` are the peer's, `port` is ours.
+    `hostnames` are the names under which the address was found by DNS."""
 
-    __slots__ = ("family", "ip", "port", "protocol", "path", "peer_port", "_public")
+    __slots__ = ("family", "ip", "port", "protocol", "path", "peer_port", "hostnames", "_public")
 
     def __init__(self, kind: str, time: int, process: Process, tid: int, retval: int) -> None:
         Event.__init__(self, kind, time, process, tid, retval)
@@ -222,6 +223,7 @@ class SocketEvent(CallEvent):
         self.protocol = 0
         self.path = ""
         self.peer_port = 0
+        self.hostnames: List[str] = []
         self._public: Optional[bool] = None
 
     @property

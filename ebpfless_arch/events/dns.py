@@ -9,6 +9,10 @@ _LABELS_AT_MOST = 127
 _POINTERS_AT_MOST = 16
 _QUESTIONS_AT_MOST = 16
 _MESSAGES_AT_MOST = 16
+_ADDRESSES_AT_MOST = 32
+_RECORDS_AT_MOST = 64
+_ADDRESS_BYTES = {1: 4, 28: 16}  # A, AAAA
+_INTERNET = 1
 _POINTER = 0xC0
 _OPCODE_QUERY = 0
 # Letters of a label that stand for themselves in the usual spelling; the others are \DDD (RFC 1035, 5.1).
@@ -18,7 +22,8 @@ _PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b".\\\"();@$")
 class Message(NamedTuple):
     """A question or, with `answer`, the reply to one. `name` is the first question's, labels joined by dots, without a
     dot at its end ("" for the root); what is no printable ASCII is escaped as \\DDD. `questions` is their number,
-    `length` that of the message's bytes, `code` the response code, -1 in a question."""
+    `length` that of the message's bytes, `code` the response code, -1 in a question. `addresses` are those of an answer,
+    with the name that each belongs to: another one than was asked for, if that is an alias."""
 
     id: int
     answer: bool
@@ -28,21 +33,24 @@ class Message(NamedTuple):
     questions: int
     length: int
     code: int
+    addresses: Tuple[Tuple[str, bytes], ...] = ()
 
 
 def parse(data: bytes) -> Optional[Message]:
     """A message as a datagram has it, None for anything else: it must have a question that can be read in full."""
     if len(data) < HEADER_BYTES:
         return None
-    number, flags, count, _, _, _ = struct.unpack_from(">6H", data)
+    number, flags, count, answers, _, _ = struct.unpack_from(">6H", data)
     if flags >> 11 & 15 != _OPCODE_QUERY or not 1 <= count <= _QUESTIONS_AT_MOST:
         return None
-    questions = _questions(data, count)
+    questions, end = _questions(data, count)
     if not questions:
         return None
     name, kind, question_class = questions[0]
-    answer = bool(flags & 0x8000)
-    return Message(number, answer, name, kind, question_class, count, len(data), flags & 15 if answer else -1)
+    if not flags & 0x8000:
+        return Message(number, False, name, kind, question_class, count, len(data), -1)
+    return Message(number, True, name, kind, question_class, count, len(data), flags & 15,
+                   tuple(_addresses(data, end, min(answers, _RECORDS_AT_MOST))))
 
 
 def parse_stream(data: bytes) -> List[Message]:
@@ -60,19 +68,36 @@ def parse_stream(data: bytes) -> List[Message]:
     return found if whole is None else [whole]
 
 
-def _questions(data: bytes, count: int) -> List[Tuple[str, int, int]]:
-    """Name, type and class of each question, [] if one of them is not well-formed."""
+def _addresses(data: bytes, at: int, count: int) -> List[Tuple[str, bytes]]:
+    """The addresses among the records of an answer, as far as these are well-formed (RFC 1035, 4.1.3)."""
+    found: List[Tuple[str, bytes]] = []
+    for _ in range(count):
+        read = read_name(data, at)
+        if read is None or read[1] + 10 > len(data):
+            break
+        owner, at = read
+        kind, record_class, _, size = struct.unpack_from(">HHIH", data, at)
+        at += 10
+        if (record_class == _INTERNET and _ADDRESS_BYTES.get(kind) == size <= len(data) - at
+                and len(found) < _ADDRESSES_AT_MOST):
+            found.append((owner, data[at:at + size]))
+        at += size
+    return found
+
+
+def _questions(data: bytes, count: int) -> Tuple[List[Tuple[str, int, int]], int]:
+    """Name, type and class of each question, [] if one of them is not well-formed; and where they end."""
     found: List[Tuple[str, int, int]] = []
     at = HEADER_BYTES
     for _ in range(count):
         read = read_name(data, at)
         if read is None or read[1] + 4 > len(data):
-            return []
+            return [], at
         name, at = read
         kind, question_class = struct.unpack_from(">HH", data, at)
         found.append((name, kind, question_class))
         at += 4
-    return found
+    return found, at
 
 
 def read_name(data: bytes, at: int) -> Optional[Tuple[str, int]]:

@@ -148,7 +148,7 @@ def _socket(event: Event, form: Json) -> None:
     if event.type != "accept":
         part["protocol"] = name_of(constants.L4_PROTOCOLS, event.protocol)
     if event.type != "bind":
-        part["hostnames"] = []
+        part["hostnames"] = event.hostnames
     form[event.type] = part
     if event.path:
         form["evt"]["variables"]["socket_path"] = event.path

@@ -8,11 +8,14 @@ from ebpfless_arch.events.calls import (BpfEvent, CallEvent, FileEvent, Identity
                                         ModuleEvent, MountEvent, PrctlEvent, PtraceEvent, SignalEvent,
                                         SocketEvent, SocketOptionEvent, TargetEvent)
 from ebpfless_arch.events.files import make_file
+from ebpfless_arch.events.hostnames import Hostnames
 from ebpfless_arch.events.making_network import MAKERS, place
 from ebpfless_arch.events.model import UNSET_ID, Credentials, File, Process
+from ebpfless_arch.events.network import DnsEvent
 from ebpfless_arch.events.own_calls import OWN_CALLS, OwnEvent, OwnField
 from ebpfless_arch.events.records import Record, decoded
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.kernel.sockets import plain
 
 _AT_FDCWD = -100
 _PTRACE_TRACEME = 0
@@ -28,6 +31,7 @@ class CallMaker:
     def __init__(self, users: Users, find: Callable[[int], Process]) -> None:
         self._users = users
         self._find = find
+        self._hostnames = Hostnames()
         self._makers: Dict[str, Callable[[Record, Process], CallEvent]] = {
             "mount": self._mount, "setuid": self._identity, "setgid": self._identity, "capset": self._identity,
             "setrlimit": self._limit, "prctl": self._prctl, "ptrace": self._ptrace, "signal": self._signal,
@@ -40,7 +44,10 @@ class CallMaker:
 
     def make(self, record: Record, process: Process) -> CallEvent:
         """The event that a CALL record stands for; `process` is the one that made the call."""
-        return self._makers.get(record[5], self._file)(record, process)
+        event = self._makers.get(record[5], self._file)(record, process)
+        if isinstance(event, DnsEvent) and event.addresses:
+            self._hostnames.learn(event.name, event.addresses)
+        return event
 
     def _found(self, found: Sequence[Any]) -> File:
         path, status, error = found
@@ -172,6 +179,7 @@ class CallMaker:
         _, time, _, tid, retval, kind, _ = record
         event = SocketEvent(kind, time, process, tid, retval)
         place(event, record)
+        event.hostnames = self._hostnames.of(plain(record[6]["ip"]))
         return event
 
     def _socket_option(self, record: Record, process: Process) -> CallEvent:

@@ -67,7 +67,7 @@ def _dns(record: Record, process: Process) -> CallEvent:
     event = DnsEvent(time, process, tid, retval)
     _direct(event, record)
     (event.id, _, event.name, event.question_type, event.question_class, event.count, event.length,
-     event.code) = values["message"]
+     event.code, event.addresses) = values["message"]
     return event
 
 

@@ -84,9 +84,10 @@ class PayloadEvent(CallEvent):
 
 
 class DnsEvent(PayloadEvent):
-    """A question to a name server, or its answer. See events/dns.py for the names; `code` is -1 in a question."""
+    """A question to a name server, or its answer. See events/dns.py for the names; `code` is -1 in a question. `addresses`
+    are those of an answer, with their owners' names."""
 
-    __slots__ = ("id", "name", "question_type", "question_class", "count", "length", "code")
+    __slots__ = ("id", "name", "question_type", "question_class", "count", "length", "code", "addresses")
 
     def __init__(self, time: int, process: Process, tid: int, retval: int) -> None:
         PayloadEvent.__init__(self, "dns", time, process, tid, retval)
@@ -97,6 +98,7 @@ class DnsEvent(PayloadEvent):
         self.count = 0
         self.length = 0
         self.code = -1
+        self.addresses: Tuple[Tuple[str, bytes], ...] = ()
 
 
 class ImdsEvent(PayloadEvent):

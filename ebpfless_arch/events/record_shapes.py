@@ -110,7 +110,7 @@ PARTS: Dict[int, Tuple[Tuple[str, Shape], ...]] = {
 }
 
 _END = row(octets(16), U16)
-_DNS = row(U16, flag, text(2048), U16, U16, U16, U32, I32)
+_DNS = row(U16, flag, text(2048), U16, U16, U16, U32, I32, series(row(text(2048), octets(16)), 32))
 _CREDENTIALS = row(*[text(4096)] * len(imds.Credentials._fields))
 _IMDS = row(*[text(8192)] * 6 + [flag, _CREDENTIALS])
 

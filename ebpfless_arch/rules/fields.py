@@ -59,6 +59,8 @@ NETWORK_EVENTS = ("dns", "imds", "packet")
 # What only the answers to questions and requests have: a rule that reads none of these is not asked about answers.
 ANSWER_FIELDS = frozenset(["dns.response.code", "imds.type", "imds.server", "imds.aws.security_credentials.type",
                            "network.network_direction"])
+# What earlier answers of name servers tell of an address.
+NAME_FIELDS = frozenset(["connect.addr.hostname", "accept.addr.hostname"])
 ITERABLES_LIMIT = 100
 
 
@@ -218,7 +220,6 @@ _NEW_PROGRAM = ("comm euid egid fsuid fsgid euser egroup fsuser fsgroup cap_effe
                 "interpreter.file.*")
 
 _UNREAD = {
-    "names": "host names are known from DNS answers only, which are not read yet",
     "pipe": "only the kernel sees the flags of a pipe's buffers",
     "listing": "filters are not disassembled yet",
     "tag": "only the kernel knows the tag of a program",
@@ -271,10 +272,10 @@ _EVENTS = (
            "loaded_from_memory:bool@e.from_memory name:string@e.name retval:int@e.retval", _SEEN),
     _Event("unload_module", "", "name:string@e.name retval:int@e.retval", _SEEN),
     _Event("connect", "",
-           "addr.family:int@e.family addr.hostname:string[]?names addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
+           "addr.family:int@e.family addr.hostname:string[]!folded@e.hostnames addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
            "addr.port:int@e.port protocol:int@e.protocol retval:int@e.retval", _SEEN),
     _Event("accept", "",
-           "addr.family:int@e.family addr.hostname:string[]?names addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
+           "addr.family:int@e.family addr.hostname:string[]!folded@e.hostnames addr.ip:ip@e.ip addr.is_public:bool@e.is_public "
            "addr.port:int@e.port retval:int@e.retval", _SEEN, "addr.ip addr.is_public"),
     _Event("bind", "",
            "addr.family:int@e.family addr.ip:ip@e.ip addr.is_public:bool@e.is_public addr.port:int@e.port "

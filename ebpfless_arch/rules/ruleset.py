@@ -7,7 +7,7 @@ from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.network import PayloadEvent
 from ebpfless_arch.rules.actions import Action, in_order
 from ebpfless_arch.rules.compile import Compiled, Test
-from ebpfless_arch.rules.fields import ANSWER_FIELDS
+from ebpfless_arch.rules.fields import ANSWER_FIELDS, NAME_FIELDS
 from ebpfless_arch.rules.files import Entry, PolicyFile
 from ebpfless_arch.rules.limits import Limiter
 from ebpfless_arch.rules.typed import Checked
@@ -65,7 +65,8 @@ class RuleSet:
     @property
     def event_types(self) -> FrozenSet[str]:
         """The events that some rule needs, and of those of the network whether answers are (see ANSWERS)."""
-        return frozenset(self._by_type)
+        named = any(rule.checked.fields & NAME_FIELDS for rule in self.rules)
+        return frozenset(self._by_type) | frozenset(["dns", "dns.response"] if named else [])
 
     def evaluate(self, event: Event) -> List[Rule]:
         """The rules that match. Of calls that failed some count only: the refused ones, and what `counts` tells."""

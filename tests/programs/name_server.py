@@ -1,4 +1,5 @@
-"""A name server for tests at 127.0.0.1:53, UDP and TCP: A is 192.0.2.17, TXT is "seventeen", names with "missing" do
+"""A name server for tests at 127.0.0.1:53, UDP and TCP: A is 192.0.2.17 below example and
+9.9.9.17 elsewhere, TXT is "seventeen", names with "missing" do
 not exist. Prints "ready" when it can be asked."""
 
 import socket
@@ -14,7 +15,8 @@ def answer(question: bytes) -> bytes:
     end = question.index(b"\0", HEADER.size) + 5
     asked = question[HEADER.size:end]
     kind = struct.unpack_from(">H", asked, len(asked) - 4)[0]
-    data = {1: bytes([192, 0, 2, 17]), 16: b"\x09seventeen"}.get(kind, b"")
+    address = [192, 0, 2, 17] if b"example" in asked else [9, 9, 9, 17]
+    data = {1: bytes(address), 16: b"\x09seventeen"}.get(kind, b"")
     if b"missing" in asked:
         return HEADER.pack(number, 0x8183, 1, 0, 0, 0) + asked
     record = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data if data else b""
