@@ -4,11 +4,11 @@ import os
 import shutil
 import struct
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import pytest
 
-from blackbox import Compiler, Result, execs_of, named, read_events, run, run_traced, trace_command
+from blackbox import Compiler, Result, ebpfless, execs_of, named, read_events, run, run_traced, trace_command
 from ordinary import NOBODY, become_nobody, copy_for_all, interpreter, run_as_nobody
 
 pytestmark = pytest.mark.root
@@ -123,6 +123,21 @@ def test_what_an_ordinary_tracer_costs_is_told_once(kind: str, options: List[str
     assert (len(lines) > 1) == (kind == "setuid-hidden")  # what may not be read may not be looked into while it runs
     expected = "neutralised: {} of {}; ".format(GRANTS[kind], program)
     assert "BLIND" in line and expected in line and "CAP_SYS_PTRACE and CAP_SYS_ADMIN" in line
+
+
+def test_what_happens_to_a_setuid_program_is_what_doctor_says(setuid_program: str, public_dir: Path, python: str) -> None:
+    def said(command: List[str], **options: Any) -> str:
+        report = run(command, **options).stdout.decode().splitlines()
+        return next(line for line in report if " setuid programs " in line)
+
+    below_root = run(trace_command([setuid_program], AS_NOBODY + ["--output", "/dev/null"]))
+    assert "keep their privileges below trace" in said(ebpfless("doctor"))
+    assert below_root.stdout.split()[2] == b"0"
+    as_nobody = said([python, "-m", "ebpfless", "doctor"], preexec_fn=become_nobody, cwd="/",
+                     env=dict(os.environ, PYTHONPATH=str(public_dir)))
+    assert "run without their privileges below trace" in as_nobody
+    result = run_as_nobody(python, public_dir, [setuid_program], ["--output", "/dev/null"])
+    assert result.stdout.split()[2] == str(NOBODY).encode()
 
 
 def test_where_nothing_is_granted_nothing_is_told(public_dir: Path, python: str) -> None:
