@@ -14,7 +14,7 @@ from attaching import events_so_far, tracers
 from blackbox import Event, Session, ebpfless, environment, event_options, named, read_events, run, wait_until
 from test_whole_system import WITHOUT_CONNECTOR, has_connector
 
-BY_SCAN = [[], WITHOUT_CONNECTOR] if has_connector() else [[]]
+BY_SCAN = ([[], pytest.param(WITHOUT_CONNECTOR, marks=pytest.mark.slow)] if has_connector() else [[]])
 SECONDS = 5.0
 """Within which a program is traced again; a machine that is busy takes its time."""
 

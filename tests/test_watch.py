@@ -61,6 +61,7 @@ def test_reads_and_writes_below_the_path_are_seen(sleeper: int, folder: Path, tm
     assert not opens_of(events, folder.parent / "watched-not")
 
 
+@pytest.mark.slow
 def test_a_rule_on_opens_ends_whoever_reads(sleeper: int, folder: Path, tmp_path: Path) -> None:  # noqa: F811
     policy = write_policy(tmp_path / "policy.json", [
         rule("read", 'open.file.path == "{}"'.format(folder / "file"), actions=[{"kill": {"signal": "SIGKILL"}}])])

@@ -137,6 +137,7 @@ def test_the_scan_sees_what_lasts_and_nothing_twice(sleeper: int, tmp_path: Path
 
 
 @needs_connector
+@pytest.mark.slow
 def test_changes_of_identity_are_seen(sleeper: int, tmp_path: Path) -> None:
     code = "import os, time\nos.setgid(5)\nos.setuid(3)\ntime.sleep(1000)"
     with View(sleeper, tmp_path) as view:
@@ -203,6 +204,7 @@ def helpers(keeper: int) -> List[int]:
 
 
 @needs_connector
+@pytest.mark.slow
 def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> None:
     with Probe(tmp_path, "--system") as probe:
         shell = 0
