@@ -7,7 +7,7 @@ from typing import Any, List
 
 import pytest
 
-from blackbox import Compiler, Result, Session, run, trace_command
+from blackbox import Compiler, Result, Session, named, retval, run, run_traced, trace_command
 from ebpfless_arch.kernel import signals
 
 MODES = [["--output", "/dev/null"], ["--events", "--output", "/dev/null"], ["--disable-seccomp", "--output", "/dev/null"]]
@@ -90,3 +90,24 @@ def test_every_signal_from_outside_arrives_as_it_was_sent(to_command: bool, comp
     assert len(native) == 2 * 59 + 1
     assert {"10 code 0 value 0", "34 code -1 value 4734", "64 code -1 value 4764"} <= set(native)
     assert from_outside(trace_command(command, MODES[0]), to_command) == native
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_signals_in_another_pid_namespace_have_the_processes_that_they_meant(options: List[str]) -> None:
+    """There every process has another number; a process outside that has the same number is none of theirs."""
+    script = ('sleep 997 & until grep -q sleep /proc/$!/comm; do :; done; kill -TERM $!; wait $!; echo $?; '
+              'kill -USR1 4194000 2>/dev/null; sh -c "kill -KILL \\$\\$"; echo $?')
+    result = run_traced(["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script], options)
+    assert (result.status, result.stdout) == (0, b"143\n137\n")
+    signals = [(event["signal"]["type"], event["process"]["pid"], event["signal"]["pid"], event["signal"]["target"]["pid"],
+                retval(event)) for event in named(result.events, "signal")]
+    executed = {event["process"]["args"][0] if event["process"]["args"] else "": event["process"]["pid"]
+                for event in named(result.events, "exec") if retval(event) == 0}
+    ends = {event["process"]["pid"]: event["exit"] for event in named(result.events, "exit")}
+    sleeper = [pid for pid, end in ends.items() if end == {"cause": "SIGNALED", "code": 15}]
+    itself = [pid for pid, end in ends.items() if end == {"cause": "SIGNALED", "code": 9}]
+    assert executed["997"] == sleeper[0]
+    assert [signal[:1] + signal[2:] for signal in signals] == [
+        ("SIGTERM", sleeper[0], sleeper[0], 0), ("SIGUSR1", 0, 0, -3), ("SIGKILL", itself[0], itself[0], 0)]
+    assert signals[2][1] == itself[0]

@@ -126,6 +126,11 @@ def group_leader(tid: int) -> Tuple[int, int]:
     return int(table[b"Tgid"]), int(table[b"PPid"])
 
 
+def innermost_pid(pid: int) -> int:
+    """The number of a process in its own pid namespace (NSpid, Linux 4.1); raises OSError, KeyError on older kernels."""
+    return int(status(pid)[b"NSpid"].split()[-1])
+
+
 def is_thread_of(tid: int, pid: int) -> bool:
     """Whether `tid` is a thread of process `pid`."""
     return os.path.exists(b"%b/%d/task/%d" % (PROC, pid, tid))

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ebpfless_arch.events.records import ARGUMENT_BYTES_AT_MOST, ARGUMENTS_AT_MOST, shorten
 from ebpfless_arch.kernel import elf, procfs
-from ebpfless_arch.tracer import syscalls
+from ebpfless_arch.tracer import namespaces, syscalls
 from ebpfless_arch.tracer.stops import Call, Stop
 
 PATH_AT_MOST = 4096
@@ -102,12 +102,18 @@ def _read_text_option(stop: Stop, call: Call, argument: int) -> Optional[Tuple[b
     return name[:_COMM_AT_MOST], len(name) > _COMM_AT_MOST
 
 
+def _read_pid(stop: Stop, call: Call, argument: int) -> int:
+    """A process or, negative, a group of processes, by the number that we have for it."""
+    return namespaces.outward(stop, _read_int(stop, call, argument))
+
+
 def _read_thread(stop: Stop, call: Call, argument: int) -> int:
     """The process of a thread, the number itself where there is none."""
+    number = _read_pid(stop, call, argument)
     try:
-        return procfs.group_leader(_read_int(stop, call, argument))[0]
+        return procfs.group_leader(number)[0]
     except (OSError, KeyError, ValueError):
-        return _read_int(stop, call, argument)
+        return number
 
 
 def _read_pidfd(stop: Stop, call: Call, argument: int) -> int:
@@ -188,7 +194,8 @@ def _read_ring(stop: Stop, call: Call, argument: int) -> int:
 READERS: Dict[str, Callable[[Stop, Call, int], Any]] = {
     syscalls.HOW: _read_how, syscalls.ARGV: read_argv, syscalls.ENVP: _read_number,
     syscalls.LIMIT: _read_limit, syscalls.LIMIT64: _read_limit64, syscalls.CAPABILITIES: _read_capabilities,
-    syscalls.TEXT_OPTION: _read_text_option, syscalls.THREAD: _read_thread, syscalls.PIDFD: _read_pidfd,
+    syscalls.TEXT_OPTION: _read_text_option, syscalls.PID: _read_pid, syscalls.THREAD: _read_thread,
+    syscalls.PIDFD: _read_pidfd,
     syscalls.BPF: _read_bpf, syscalls.IMAGE: _read_image, syscalls.SOCKADDR: _read_sockaddr,
     syscalls.BPF_FILTER: _read_filter, syscalls.PAGES: _read_pages, syscalls.PERF: _read_perf,
     syscalls.VECTOR: _read_vector, syscalls.DEVICE: _read_id, syscalls.ENTRIES: _read_id, syscalls.RING: _read_ring,
@@ -199,7 +206,7 @@ for _kinds, _reader in (
         (syscalls.IDS, _read_id),
         ((syscalls.ADDRESS, syscalls.LENGTH, syscalls.OFFSET), _read_number),
         ((syscalls.DIRFD, syscalls.NEW_DIRFD, syscalls.FD, syscalls.FLAGS, syscalls.MODE, syscalls.EXEC_FLAGS,
-          syscalls.PID, syscalls.SIGNAL, syscalls.RESOURCE, syscalls.OPTION, syscalls.REQUEST, syscalls.PROTECTION,
+          syscalls.SIGNAL, syscalls.RESOURCE, syscalls.OPTION, syscalls.REQUEST, syscalls.PROTECTION,
           syscalls.COMMAND, syscalls.LEVEL, syscalls.FAMILY, syscalls.TYPE, syscalls.PROTOCOL, syscalls.BACKLOG,
           syscalls.OPERATION, syscalls.OUTPUT, syscalls.TARGET_FD), _read_int)):
     READERS.update((_kind, _reader) for _kind in _kinds)

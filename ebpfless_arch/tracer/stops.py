@@ -28,7 +28,7 @@ class Machine:
 
     `attributes` says whether files are looked at (owner, times, inode) or named only. `listening_ports` has the
     ports of listening sockets by inode, as far as they are known; `mounts` what tracer/mounts.py remembers, `confirmed`
-    what tracer/confirm.py does.
+    what tracer/confirm.py does, `inner_pids` what tracer/namespaces.py does.
     """
 
     def __init__(self, abis: Sequence[Abi], features: Features, attributes: bool = True) -> None:
@@ -41,6 +41,7 @@ class Machine:
         self.listening_ports: Dict[int, int] = {}
         self.mounts: Dict[Tuple[int, int], Any] = {}
         self.confirmed: Dict[Tuple[bytes, bytes, bytes], None] = {}
+        self.inner_pids: Dict[Tuple[bytes, int], int] = {}
         self.by_arch = {abi.audit_arch: abi for abi in abis}
 
 
