@@ -4,16 +4,19 @@ Whatever the kernel, the events are those of the newest one.
 """
 
 import errno
+import os
 import platform
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
+from blackbox import REPOSITORY
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import ptrace
 from ebpfless_arch.kernel.features import Features, NO_PTRACE
+from ebpfless_arch.tracer import modes
 from ebpfless_arch.tracer.engine import DONE, Engine
 from ebpfless_arch.tracer.stops import Machine
 from model_kernel import RECORDS, Ends, Kernel, Play, Recorded, Token, read_records
@@ -221,3 +224,61 @@ def test_a_kernel_without_exitkill_refuses_only_who_asks_for_it(monkeypatch: pyt
             Engine(machine, EVERYTHING, ends, True, 0).seize(play.leader, play.leader)
     finally:
         play.end()
+
+
+# --- the page of docs/ that tells it ---------------------------------------------------
+
+PAGE = REPOSITORY / "docs" / "kernels.md"
+MODERN = Features(True, True, False, False, True, True, "", True)
+HEAD = """# Kernels, and how the engine works on them
+
+Whatever a kernel offers is found out at each start by trying (`ebpfless version --json` and `doctor` tell what was found),
+never by its version. From that follows how the engine works; there is one state machine, and these are the data in it.
+
+| what the kernel has | with it | without it |
+|---|---|---|
+%s
+The kernels below were recorded, stop by stop. `tests/test_model_kernel.py` plays each recorded sequence of stops to the
+engine; in all of them the events are those of the newest. It also writes this page (`TEST_WRITE=1 scripts/test
+tests/test_model_kernel.py`).
+
+| kernel | %s | sequences played |
+|---|%s|---|
+%s"""
+HAS = {"filters": "seccomp filters and PTRACE_O_TRACESECCOMP (3.5)", "entry_after_seccomp": "the older order of stops (before 4.8)",
+       "syscall_info": "PTRACE_GET_SYSCALL_INFO (5.3)", "vm_read": "process_vm_readv (3.2, where it is permitted)",
+       "exit_kill": "PTRACE_O_EXITKILL (3.8)"}
+
+
+def recorded_features(kernel: str) -> Features:
+    """What the probe would have found, by what the record says."""
+    text = (RECORDS / (kernel.replace("-smp2", "") + ".txt")).read_text()  # with two CPUs only the stops were recorded
+    filtered = lines(kernel, FILTERED).get("openat sec->SYSCALL")
+    return NO_PTRACE._replace(
+        ptrace="PTRACE_SEIZE opts 0 -> 0" in text, filters="SETOPTIONS SECCOMP -> 0" in text and "SET_SECCOMP(FILTER)=0" in text,
+        entry_after_seccomp=filtered is not None and sum(token.word == "SYS" for token in filtered.tokens) == 2,
+        syscall_info="GET_SYSCALL_INFO -> EIO" not in text, vm_read="process_vm_readv -> 8" in text,
+        exit_kill="SETOPTIONS EXITKILL -> 0" in text)
+
+
+def row(name: str, found: Features, played: str) -> str:
+    """A line of the second table."""
+    ways = modes.mode(found)
+    return "| %s | %s | %s |\n" % (name, " | ".join(ways.get(part, "-") for part in modes.PARTS), played)
+
+
+def page() -> str:
+    """The text of docs/kernels.md."""
+    ways = "".join("| %s | %s: %s | %s |\n" % (HAS[feature], part, yes, no) for part, feature, yes, no in modes.WAYS)
+    rows = [row(kernel, recorded_features(kernel), str(sum(len(lines(kernel, section)) for section in (FILTERED, PLAIN))))
+            for kernel in KERNELS]
+    rows.append(row("5.3 and later", MODERN, "%d of 4.14" % len(lines(NEWEST, FILTERED))))
+    return HEAD % (ways, " | ".join(modes.PARTS), "|".join("---" for _ in modes.PARTS), "".join(rows))
+
+
+def test_the_page_of_kernels_is_current() -> None:
+    if os.environ.get("TEST_WRITE"):
+        PAGE.write_text(page())
+    assert PAGE.read_text() == page()
+    assert [kernel for kernel in KERNELS if recorded_features(kernel).entry_after_seccomp] == [
+        kernel for kernel in KERNELS if is_old(kernel)]

@@ -13,6 +13,11 @@ of_amd64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the ABIs o
 
 ECHO = os.path.realpath("/bin/echo")
 NO_SUCH_ABI = 77
+OTHER_BUSYBOX = os.environ.get("TEST_BUSYBOX", "")
+BUSYBOX_SCRIPT = """
+BUSYBOX mkdir d; echo seven! > d/f; BUSYBOX cp d/f d/g; BUSYBOX mv d/g d/h; BUSYBOX chmod 600 d/h; BUSYBOX cat d/h
+BUSYBOX rm d/h d/f; BUSYBOX rmdir d; exit 3
+"""
 ENOENT, EFAULT = -2, -14
 
 
@@ -103,3 +108,22 @@ def test_a_filter_of_the_program_cannot_pass_its_calls_off_as_another_abi_s(data
     result = run_traced([compile_c("forged.c"), str(data), str(secret)])
     assert (result.status, result.stdout) == (0, b"7\n")
     assert [retval(event) for event in opens_of(result.events, secret)] == [3]
+
+
+if OTHER_BUSYBOX:
+    # Given by scripts/test-arm64: Debian's busybox for the machine's 32-bit programs.
+    @pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+    def test_a_32_bit_busybox_and_the_machine_s_own_do_the_same(options: List[str], tmp_path: Path) -> None:
+        both = []
+        for busybox in ("/bin/busybox", OTHER_BUSYBOX):
+            folder = tmp_path / busybox.strip("/").replace("/", "-")
+            folder.mkdir()
+            result = run_traced([busybox, "sh", "-ec", BUSYBOX_SCRIPT.replace("BUSYBOX", busybox)], options,
+                                cwd=str(folder))
+            assert (result.status, result.stderr, result.stdout) == (3, b"", b"seven!\n")
+            both.append([(event["evt"]["name"], min(0, retval(event)), file_path(event).replace(str(folder), ""))
+                         for event in result.events
+                         if event.get("file", {}).get("path", "").startswith(str(folder) + "/")])
+            assert len(named(result.events, "exec")) == 1 + 7
+            assert len(named(result.events, "fork")) == len(named(result.events, "exit")) - 1 == 7
+        assert both[0] == both[1] and len(both[0]) > 7

@@ -13,10 +13,11 @@ import pytest
 
 from blackbox import (Compiler, Event, Session, descendants, environment, event_options, is_detection, named, opens_of,
                       read_events, retval, rule, run, run_traced, status_field, trace_command, wait_until, write_policy)
+from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.keeper import Answer, Keeper, Receiver
 
-OPENAT = "257"
+OPENAT = str(MACHINES[os.uname().machine][0].syscalls["openat"])
 
 # A shell that tells its pid, opens the given file for each line it reads and answers with what it read.
 # It tries again: in the window without a tracer its calls may fail.

@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from ebpfless_arch.kernel.libc import function
 
-_STATE = struct.Struct("=Qq")
+_STATE = struct.Struct("@Qq")  # written word by word, not byte by byte
 _STOPS_OFFSET, _RECORDS_OFFSET = 16, 24
 _SPARE_OFFSET = 256
 _MFD_CLOEXEC = 1

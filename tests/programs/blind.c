@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "legacy.h"
 
 enum { X32_BIT = 0x40000000, IO_URING_SETUP = 425, IO_URING_ENTER = 426, TIMES = 3 };
 

@@ -92,9 +92,14 @@ static void do_signals(void) {
 static void do_mappings(void) {
 #ifdef SYS_mmap2
     unsigned packed[6] = { 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 };
+#ifdef SYS_mmap
     show("mmap", syscall(SYS_mmap, packed) == -1 ? -1 : 0);
     packed[3] = MAP_PRIVATE, packed[4] = NONE;
-    CALL(mmap, packed), CALL(mmap2, 0, 4096, PROT_EXEC, MAP_PRIVATE, NONE, 0);
+    CALL(mmap, packed);
+#else
+    (void)packed;
+#endif
+    CALL(mmap2, 0, 4096, PROT_EXEC, MAP_PRIVATE, NONE, 0);
 #else
     CALL(mmap, 0, 4096, PROT_EXEC, MAP_PRIVATE, NONE, 0);
 #endif
