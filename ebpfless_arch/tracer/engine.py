@@ -378,9 +378,12 @@ class Engine:
             stop.resumed = True
             self._news.append((stop.tid, gone.status))
             return False
+        tracee.stays = bool(problem)
+        if problem and not stop.resumed:
+            self._reports.kept(stop, debugger, problem)
+            return False  # it was not even tried: the call that it is in goes on
         tracee.pending = tracee.carried = None
         tracee.in_call = tracee.skip_entry = False
-        tracee.stays = bool(problem)
         if problem:
             self._reports.kept(stop, debugger, problem)
             return False
