@@ -193,7 +193,9 @@ def test_calls_upon_other_processes(program: str, tmp_path: Path) -> None:
     requests = [("TRACEME", 0, forked[0]), ("POKEDATA", 0x1234, None), ("ATTACH", 0, NO_PID)]
     traced = doing.told("ptrace", "ptrace")
     assert parent > 0 and traced[1]["ptrace"]["tracee"] not in (own, NO_PID)
-    for event, (request, address, pid), result in zip(traced, requests, [EPERM, ESRCH, ESRCH]):
+    # Where a thread can be given to another tracer, a parent may have its child.
+    assert doing.results("ptrace")[0] in (0, EPERM) and doing.results("ptrace")[1:] == [ESRCH, ESRCH]
+    for event, (request, address, pid), result in zip(traced, requests, doing.results("ptrace")):
         tracee = event["ptrace"]["tracee"] if pid is None else pid
         assert event == {"type": "ptrace", "retval": result, "ptrace": {
             "request": "PTRACE_" + request, "address": "%#x" % address, "tracee": tracee}}
