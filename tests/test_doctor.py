@@ -53,6 +53,7 @@ def test_a_healthy_host_has_nothing_to_mend() -> None:
      ["Operation not permitted", "ptrace_scope=0"]),
     (HEALTHY._replace(walls=POWERLESS._replace(yama=2), strangers="Operation not permitted"), "other processes", LIMITED,
      ["ptrace_scope is 2"]),
+    (HEALTHY._replace(strangers="Operation not permitted"), "killed tracer", LIMITED, ["cannot be replaced", "ptrace_scope"]),
     (HEALTHY._replace(gaps=(0.01, 0.02, -1.0)), "killed tracer", LIMITED, ["nobody can stand by", "SYS_PTRACE"]),
     (HEALTHY._replace(walls=AS_ROOT._replace(mapped=True)), "other users", LIMITED, ["user namespace"]),
     (HEALTHY._replace(features=ALL._replace(vm_read=False)), "arguments", LIMITED, ["/proc/PID/mem"]),

@@ -1,13 +1,16 @@
 """Whatever goes wrong inside the agent, the program ends as it would without us."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from blackbox import Result, descendants, environment, named, read_events, run, trace_command
+from blackbox import Result, Session, descendants, environment, named, read_events, run, trace_command, wait_until
+from test_standby import wait_for_standby
+from test_trace_failures import ask, tracer_of
 
 # Runs ebpfless with a function that raises every time it is called.
 BROKEN = """
@@ -61,6 +64,39 @@ def test_a_disk_that_is_full_costs_lines_and_is_told_once(tmp_path: Path) -> Non
     result = run(["unshare", "--mount", "sh", "-c", script, str(tmp_path)] + command)
     assert result.status == 7 and result.stdout == b"done\n65536\n", result
     assert result.stderr.count(b"No space left on device") == 1
+
+
+FORBIDDEN = """
+import sys
+from ebpfless_arch.kernel import ptrace
+from ebpfless_arch.tracer import standby
+from ebpfless_arch.tracer.engine import Engine
+def refused(self, tid, pid):
+    raise PermissionError(1, "not permitted")
+original = standby.succeed
+def succeed(*rest):
+    Engine.seize = refused
+    return original(*rest)
+standby.succeed = succeed
+import ebpfless
+sys.exit(ebpfless.main(sys.argv[1:]))
+"""
+
+
+def test_where_nobody_may_take_over_the_status_is_still_the_command_s() -> None:
+    """As with Yama's ptrace_scope 1: only an ancestor may trace. The script does no call that is filtered."""
+    command = trace_command(["sh", "-c", "echo $$; while read word; do echo $word; done; exit 7"])
+    with Session([sys.executable, "-c", FORBIDDEN] + command[command.index("trace"):], env=environment()) as session:
+        shell = int(session.line())
+        wait_for_standby(shell)
+        os.kill(tracer_of(shell), signal.SIGKILL)
+        wait_until(lambda: tracer_of(shell) == 0, "nobody traces it")
+        ask(session, "word")
+        os.kill(session.pid, signal.SIGCONT)
+        ask(session, "another")
+        result = session.finish()
+    assert result[:2] == (7, b"")
+    assert result.stderr.count(b"cannot be traced again: not permitted") == 1
 
 
 def test_nothing_is_left_of_a_run(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ def _check_gaps(found: Facts) -> Finding:
     if not found.features.filters:
         return Finding(name, OK, "costs events only: without a filter no call needs a tracer")
     gaps = sorted(found.gaps)
+    if found.strangers:
+        # The stand-by is no ancestor of those whom it would have to take over.
+        return Finding(name, LIMITED, "cannot be replaced, and the filtered calls of its programs fail from then on: "
+                       + found.strangers, "give CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE), or set "
+                       "kernel.yama.ptrace_scope to 0")
     if gaps[0] >= 0:
         return Finding(name, OK, "is replaced by one that stands by: a thread has none for %.3f ms (median of %d, worst %.3f)"
                        % (gaps[len(gaps) // 2], len(gaps), gaps[-1]))

@@ -223,7 +223,7 @@ class Engine:
             signal.sigtimedwait([signal.SIGCHLD], _PATIENCE_SECONDS)
             news = pending_news()
         if not news and self.standby and self._nobody_is_left():
-            self._dismiss_standby()
+            self.dismiss_standby()
         return news or [self._places.wait(_next)]
 
     def _nobody_is_left(self) -> bool:
@@ -233,9 +233,11 @@ class Engine:
             return not any(procfs.exists(tracee.tid) for tracee in self._tracees)
         return not len(self._tracees)
 
-    def _dismiss_standby(self) -> None:
-        os.kill(self.standby, signal.SIGKILL)
-        os.waitpid(self.standby, 0)
+    def dismiss_standby(self) -> None:
+        """Nobody has to stand by any more."""
+        if self.standby:
+            os.kill(self.standby, signal.SIGKILL)
+            os.waitpid(self.standby, 0)
         self.standby = 0
 
     def _is_stale(self, tid: int, status: int) -> bool:

@@ -235,12 +235,20 @@ class Keeper:
             if batch:
                 self._on_records(batch)
             elif reader.ended:
+                self._outlast()
                 self._done = True
             if not reader.is_loaded():
                 self._held_up = self._receiver.idle()
         if self._done:
             self._lose(self._pulse.records.value - self._reader.expected)
         self._receiver.close()
+
+    def _outlast(self) -> None:
+        """Nobody traces the command any more, nor can. It goes on, and so do we, until it has ended."""
+        while self._main and self._status == _NO_STATUS and self._is_ours(self._main):
+            select.select([self._signals], [], [])
+            for received in signals.read_signals(self._signals):
+                self._on_signal(received)
 
     def _lose(self, count: int) -> None:
         """So many records have not arrived."""

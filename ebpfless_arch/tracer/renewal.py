@@ -44,6 +44,7 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
     This is the way of the stand-by, too, once it has taken over.
     """
     death: Optional[standby.Death] = None
+    outcome = DONE
     main = engine.main
     while True:
         if engine.watched and not engine.standby:
@@ -58,6 +59,12 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
             standby.await_watch(engine.standby)
             gap = standby.succeed(engine, death, plan.keeper, main)
             death = former = None
+            if gap.problem and not gap.threads:
+                # Nor could the keeper: it waits for the command, which has no tracer any more.
+                text = "the tracer was killed, and its processes cannot be traced again: " + gap.problem
+                ends.writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
+                engine.dismiss_standby()
+                break
             ends.writer.put(records.blind(decode.now(), main, main, str(gap)))
         ends.writer.put((records.STATE, decode.now(), main, main, records.TRACER, (os.getpid(), engine.standby)))
         ends.writer.flush()
