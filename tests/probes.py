@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import List, Optional, Sequence, Type
 
-from blackbox import Event, ebpfless, environment, read_events, status_field, wait_until
+from blackbox import Event, ebpfless, environment, read_events, rule, status_field, wait_until, write_policy
 
 
 def free_port() -> int:
@@ -28,6 +28,9 @@ class Probe:
         self.output = str(folder / "probe.json")
         self._errors = str(folder / "probe.errors")
         self.options = list(options) + (["--events"] if events else [])
+        if "--policy" not in options:  # one rule is loaded sooner than all that are built in
+            self.options += ["--policy", write_policy(folder / "probe-policy.json", [
+                rule("shadow", 'open.file.path == "/etc/shadow"')])]
         self.process: "subprocess.Popen[bytes]"
 
     def start(self) -> "Probe":

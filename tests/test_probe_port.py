@@ -19,6 +19,7 @@ from ebpfless_arch.events import link, wire
 from ebpfless_arch.events.link import TracerEnd
 from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.record_shapes import pack_record
+from ebpfless_arch.events.users import Users
 from probes import Probe, free_port, resident
 from test_msgpack import mutated
 from wire_samples import HELLO, RECORDS
@@ -180,7 +181,7 @@ class Desk(Host):
     """A probe without a network."""
 
     def greet(self, peer: Peer, hello: wire.Hello) -> Session:
-        session = peer.session = Session(hello, True)
+        session = peer.session = Session(hello, Users(elsewhere=True))
         if hello.offer is not None:
             peer.accept({"events": (), "failures": False, "denied": (), "paths": {}})
         return session
@@ -263,6 +264,9 @@ def stranger(probe: Probe, seed: int) -> None:
             pass
 
 
+STRANGERS = 10000
+
+
 @pytest.mark.slow
 def test_10000_strangers_cost_nobody_anything(tmp_path: Path, compile_c: Compiler) -> None:
     path = tmp_path / "opened"
@@ -272,7 +276,7 @@ def test_10000_strangers_cost_nobody_anything(tmp_path: Path, compile_c: Compile
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
         assert tracer.stdout is not None and tracer.stdout.readline().startswith(b"done ")
         before = resident(probe.process.pid)
-        for seed in range(10000):
+        for seed in range(STRANGERS):
             stranger(probe, seed)
         idle = [call(probe) for _ in range(1000)]
         late = run(probe.tracer([compile_c("many_opens.c"), str(path), "13"], "--wait-probe", "60"))

@@ -4,6 +4,7 @@ One thread serves all connections in turn, 64 KiB at a time: rules have state, s
 other anyway, and a tracer that is idle costs a descriptor and some kilobytes.
 """
 
+import gc
 import os
 import resource
 import selectors
@@ -44,6 +45,7 @@ _TURN_SECONDS = 1.0
 _HELD_UP_SECONDS = 0.05
 _HELD_AT_MOST_SECONDS = 5.0
 _STUCK_SECONDS = 10.0
+_SAVING_SECONDS = 5.0
 _COMPLAINTS_AT_MOST = 20
 _COMPLAINTS_SECONDS = 10
 _DRAIN_SECONDS = 3.0
@@ -83,6 +85,7 @@ class Probe(Host):
         self._complaints = Complaints()
         self._namespace = procfs.pid_namespace()
         self._looked = 0.0
+        self._saved = 0.0
         self._held_since = 0.0
         self._supervisor = Supervisor()
         self._report = Report(agent, self._sessions)
@@ -168,6 +171,7 @@ class Probe(Host):
     def serve(self) -> None:
         """Until a signal says that it is enough."""
         self._supervisor.tell("READY=1", "STATUS=listening on %s" % ", ".join(self._addresses()))
+        _settle_in()
         pause = min(_TURN_SECONDS, self._supervisor.pause or _TURN_SECONDS)
         while not self._stopping:
             self._turn(_HELD_UP_SECONDS if self._held_since else pause)
@@ -200,11 +204,26 @@ class Probe(Host):
         for peer in list(self._peers.values()):
             self._attempt(peer, lambda: peer.watch(now))
             self._write(peer)
+        if procfs.resident_bytes() > self._settings["probe.memory"]:
+            self._save_memory(now)
         if self._pages is not None:
             self._report.make(len(self._strangers), self._complaints.left)
 
     def _serve(self, peer: Peer) -> bool:
         return self._attempt(peer, peer.read)
+
+    def _save_memory(self, now: float) -> None:
+        """One tracer that tells of processes without end must not bring down the probe. What was freed is not seen at
+        once, so this is done every few seconds at most."""
+        largest = self._sessions.shrink()
+        if now < self._saved + _SAVING_SECONDS or largest is None:
+            return
+        self._saved = now
+        for peer in list(self._peers.values()):
+            if peer.session is largest:
+                self._leave(peer, "the probe needs more than %d MiB of memory, and this tracer has the most processes"
+                            % (self._settings["probe.memory"] >> 20))
+        self._sessions.shrink()
 
     def _settle(self) -> None:
         """What the outputs have taken can be acknowledged."""
@@ -299,16 +318,12 @@ class Probe(Host):
     def greet(self, peer: Peer, hello: wire.Hello) -> Session:
         """Find the tracer's session, or begin one; an older connection of the same run is stale."""
         self._strangers.pop(peer.fileno(), None)
-        session = self._sessions.find(hello.offer.session) if hello.offer is not None else None
-        if session is None:
-            session = Session(hello, not (peer.is_local and hello.namespace == self._namespace))
-            self._sessions.add(session)
-        else:
-            for other in list(self._peers.values()):
-                if other.session is session:
-                    other.session = None
-                    self._leave(other, "its tracer has connected anew")
-            session.attach()
+        session = self._sessions.take_up(hello, not (peer.is_local and hello.namespace == self._namespace))
+        for other in list(self._peers.values()):
+            if other.session is session:
+                other.session = None
+                self._leave(other, "its tracer has connected anew")
+        session.attach()
         peer.session = session
         if hello.offer is not None:
             peer.accept(self._interest())
@@ -364,6 +379,15 @@ class Probe(Host):
             self._agent.use(self._policies.rules)
             for peer in self._peers.values():
                 peer.want(self._interest())
+
+
+def _settle_in() -> None:
+    """What has been loaded by now stays for ever: the collector need not look at it again and again (Python 3.7), and so
+    finds sooner what tracers leave behind."""
+    gc.collect()
+    freeze = getattr(gc, "freeze", None)
+    if freeze is not None:
+        freeze()
 
 
 class Complaints:

@@ -1,6 +1,7 @@
 """What a probe knows of each run of a tracer, from one connection to the next."""
 
 import collections
+import os
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
@@ -14,23 +15,23 @@ from ebpfless_arch.events.wire import Hello, Order
 from ebpfless_arch.rules.actions import Kill
 
 _KEPT_SECONDS = 600.0
-_KEPT_AT_MOST = 256
+_KEPT_AT_MOST = 4096
+_WHOLE_AT_MOST = 8
+_KEY_BYTES = 16
 PROCESSES_AT_MOST = 65536
 
 
 class Session:
-    """One run of a tracer. `elsewhere`: its processes are not those of our own /proc."""
+    """One run of a tracer, which has sent records up to `last` (None: nothing is known of it)."""
 
-    def __init__(self, hello: Hello, elsewhere: bool) -> None:
+    def __init__(self, hello: Hello, users: Users, last: Optional[int] = None) -> None:
         self.hello = hello
         self.key = hello.offer.session if hello.offer is not None else b""
-        self.last: Optional[int] = None
+        self.last = last
         self.counters: Dict[str, int] = {}
         self.order: Optional[Callable[[Order], None]] = None
         self._orders = 0
         self._learned: Set[int] = set()
-        self.left = 0.0
-        users = Users(elsewhere=elsewhere)
         self.source = Source(Processes(users), self._kill)
         self.source.processes.live_in(hello.container)
         self.describe(())
@@ -79,42 +80,52 @@ class Session:
 
 
 class Sessions:
-    """All of them; those whose tracer is away are kept for ten minutes, 256 at most."""
+    """All of them. Of those whose tracer is away the number of the last record is kept for ten minutes, of the newest
+    few everything: what is known of its processes a tracer tells anew."""
 
     def __init__(self) -> None:
+        self._users = {elsewhere: Users(elsewhere=elsewhere) for elsewhere in (False, True)}
         self._present: Dict[bytes, Session] = {}
         self._away: "collections.OrderedDict[bytes, Session]" = collections.OrderedDict()
+        # When a session's tracer left, and after which record.
+        self._lasts: "collections.OrderedDict[bytes, Tuple[float, int]]" = collections.OrderedDict()
         # Records that no tracer could keep, of all runs until now.
         self.missing = 0
 
-    def find(self, key: bytes) -> Optional[Session]:
-        """The session of this name, present or away; it counts as present from now on."""
-        found = self._away.pop(key, None)
-        if found is not None:
-            self._present[key] = found
-        return self._present.get(key)
+    def take_up(self, hello: Hello, elsewhere: bool) -> Session:
+        """The session that a tracer goes on with, present or away, or a new one; it is present from now on.
 
-    def add(self, session: Session) -> None:
-        """A new one."""
-        self._present[session.key] = session
+        `elsewhere`: its processes are not those of our own /proc."""
+        key = hello.offer.session if hello.offer is not None else b""
+        found = self._present.get(key) if key else None
+        if found is None:
+            _, last = self._lasts.pop(key, (0.0, None))
+            found = self._away.pop(key, None) or Session(hello, self._users[elsewhere], last)
+            self._present[key or os.urandom(_KEY_BYTES)] = found
+        return found
 
     def leave(self, session: Session, for_good: bool) -> None:
         """Its connection has ended."""
-        if self._present.get(session.key) is session:
-            del self._present[session.key]
+        for key in [key for key, present in self._present.items() if present is session]:
+            del self._present[key]
             if not for_good and session.last is not None:
-                session.left = time.monotonic()
-                self._away[session.key] = session
+                self._lasts[key] = time.monotonic(), session.last
+                self._away[key] = session
         self.forget()
 
     def forget(self) -> None:
         """Let go of those that have been away too long."""
         end = time.monotonic() - _KEPT_SECONDS
-        while self._away:
-            session = next(iter(self._away.values()))
-            if len(self._away) <= _KEPT_AT_MOST and session.left > end:
-                return
+        while self._lasts and (len(self._lasts) > _KEPT_AT_MOST or next(iter(self._lasts.values()))[0] < end):
+            key, _ = self._lasts.popitem(last=False)
+            self._away.pop(key, None)
+        while len(self._away) > _WHOLE_AT_MOST:
             self._away.popitem(last=False)
+
+    def shrink(self) -> Optional[Session]:
+        """Memory is short: let go of all that can be told anew; who has most of what is left."""
+        self._away.clear()
+        return max(self._present.values(), key=lambda session: len(session.source.processes), default=None)
 
     def present(self) -> List[Session]:
         """Those that are connected."""

@@ -92,6 +92,7 @@ SETTINGS = (
     Setting("probe.watch", "words", "", "watch files below this path, whoever touches them; repeatable", "--watch", _PROBE,
             "PATH"),
     Setting("probe.http", "address", "none", "where /healthz and /metrics are served", "--http", _PROBE, "HOST:PORT"),
+    Setting("probe.memory", "size", "512MiB", "above that, the tracer with the most processes is left"),
     Setting("probe.pid_file", "text", "", "file for the process id", "--pid-file", _PROBE, "FILE"),
     Setting("probe.verbose", "bool", "false", "say who comes and goes; show debug lines of log actions", "--verbose",
             _PROBE),
