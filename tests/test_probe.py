@@ -1,6 +1,7 @@
 """`ebpfless probe` and tracers that report to it, as processes: what arrives, and whose it is."""
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -78,3 +79,104 @@ def test_what_a_user_has_to_change_is_one_line(arguments: List[str], words: str)
     result = run(ebpfless("probe", *(arguments if "--listen" in arguments else ["--listen", "127.0.0.1:1"] + arguments)))
     assert result.status == 2 and result.stderr.count(b"\n") == 1, result.stderr
     assert words in result.stderr.decode() and result.stderr.startswith(b"ebpfless probe: ")
+
+
+def test_a_probe_that_stays_away_is_replaced(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "p.json", [rule("reads", 'open.file.path == ~"%s/*"' % tmp_path)])
+    first, second, go = tmp_path / "first", tmp_path / "second", tmp_path / "go"
+    first.write_text("")
+    second.write_text("")
+    script = "read line <%s; while ! [ -e %s ]; do sleep 0.02; done; bash -c 'read line <%s'; exit 7" % (first, go, second)
+    output = str(tmp_path / "local.json")
+    with Probe(tmp_path, "--policy", policy, events=False) as probe:
+        tracer = subprocess.Popen(probe.tracer(["bash", "-c", script], "--policy", policy, "--format", "json", "--output",
+                                               output, "--wait-probe", "20"), env=environment())
+        wait_until(lambda: len(probe.events()) == 1, "the first read is detected")
+        probe.kill()
+        go.write_text("")
+        assert tracer.wait(60) == 7
+    local, = [event for event in read_events(output) if event["file"]["path"] != str(first)]
+    assert local["file"]["path"] == str(second)
+    # Its model of processes is whole, although the probe had it.
+    assert [each["executable"]["name"] for each in local["process"]["ancestors"]][:2] == ["bash"] * 2
+    assert local["process"]["args"] == ["-c", "read line <%s" % second]
+
+
+def test_records_that_find_no_room_while_the_probe_is_away_are_judged_here(tmp_path: Path) -> None:
+    go, output = tmp_path / "go", str(tmp_path / "local.json")
+    marked = [str(tmp_path / ("%d.marked" % number)) for number in range(503)]
+    script = 'while ! [ -e "$0" ]; do sleep 0.02; done; for name; do : >"$name"; done; exit 7'
+    with Probe(tmp_path) as probe:
+        tracer = subprocess.Popen(probe.tracer(["bash", "-c", script, str(go)] + marked, "--events", "--format", "json",
+                                               "--output", output, "--wait-probe", "20", "--spool", "16KiB"),
+                                  env=environment(), stderr=subprocess.PIPE)
+        wait_until(lambda: "has come from" in probe.errors(), "the tracer comes")
+        probe.kill()
+        go.write_text("")
+        _, errors = tracer.communicate(timeout=60)
+        assert (tracer.returncode, errors) == (7, b"")
+    opened = [event["file"]["path"] for event in read_events(output) + probe.events() if event["evt"]["name"] == "open"]
+    assert sorted(path for path in opened if path.endswith(".marked")) == sorted(marked)
+
+
+@pytest.mark.slow
+def test_a_command_starts_as_soon_without_a_probe(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "p.json", [READS])
+
+    def starts(*options: str) -> float:
+        """Seconds until the command says something; the best of several runs."""
+        best = 99.0
+        for _ in range(11):
+            begin = time.monotonic()
+            tracer = subprocess.Popen(ebpfless("trace", "--policy", policy, *options) + ["--", "echo"], env=environment(),
+                                      stdout=subprocess.PIPE)
+            assert tracer.stdout is not None and tracer.stdout.readline() == b"\n"
+            best = min(best, time.monotonic() - begin)
+            tracer.communicate()
+        return best
+
+    with Probe(tmp_path) as probe:
+        present = starts("--probe-addr", probe.address)
+        probe.kill()
+        absent = starts("--probe-addr", probe.address)
+    assert absent < present + 0.05
+
+
+def test_what_outlives_its_command_reports_on(tmp_path: Path) -> None:
+    path, go = tmp_path / "late", tmp_path / "go"
+    path.write_text("")
+    script = '(until [ -e "$1" ]; do sleep 0.02; done; read line <"$0") >/dev/null 2>&1 & exit 7'
+    with Probe(tmp_path) as probe:
+        command = probe.tracer(["sh", "-c", script, str(path), str(go)], "--wait-probe", "20")
+        assert subprocess.call(command, env=environment()) == 7
+        assert "has gone" not in probe.errors()
+        go.write_text("")
+        wait_until(lambda: "has gone" in probe.errors(), "the background ends")
+        assert probe.errors().count("has come from") == 1
+        probe.stop()
+    assert str(path) in [event["file"]["path"] for event in probe.events() if event["evt"]["name"] == "open"]
+
+
+def test_a_name_that_nobody_knows_delays_nothing() -> None:
+    result = run(ebpfless("trace", "--probe-addr", "nobody.invalid:5678", "--", "sh", "-c", "exit 7"))
+    assert (result.status, result.stderr) == (7, b"")
+
+
+def test_a_tracer_that_attaches_reports_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "seen"
+    path.write_text("")
+    reader = subprocess.Popen(["sh", "-c", 'while read word; do read line <"$0"; done', str(path)], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL)
+    assert reader.stdin is not None
+    with Probe(tmp_path) as probe:
+        tracer = subprocess.Popen(ebpfless("trace", "--probe-addr", probe.address, "--wait-probe", "20", "--pid",
+                                           str(reader.pid)), env=environment(), stderr=subprocess.DEVNULL)
+        wait_until(lambda: any(event["process"]["pid"] == reader.pid for event in probe.events()), "it is known")
+        reader.stdin.write(b"now\n")
+        reader.stdin.close()
+        reader.wait(30)
+        tracer.wait(60)
+        probe.stop()
+    opened = [event for event in probe.events() if event["evt"]["name"] == "open" and event["file"]["path"] == str(path)]
+    assert [event["process"]["args"] for event in opened] == [["-c", 'while read word; do read line <"$0"; done', str(path)]]
+    assert opened[0]["process"]["ancestors"], "whoever started it is known as well"

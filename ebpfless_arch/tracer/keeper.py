@@ -241,7 +241,7 @@ class Keeper:
                 self._held_up = self._receiver.idle()
         if self._done:
             self._lose(self._pulse.records.value - self._reader.expected)
-        self._receiver.close()
+        self._hand_over(lambda record: self._receiver.close(), ())
 
     def _outlast(self) -> None:
         """Nobody traces the command any more, nor can. It goes on, and so do we, until it has ended."""
