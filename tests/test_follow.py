@@ -12,6 +12,7 @@ import pytest
 
 from attaching import events_so_far, tracers
 from blackbox import Event, Session, ebpfless, environment, event_options, named, read_events, run, wait_until
+from cgroups import remove_cgroup
 from test_whole_system import WITHOUT_CONNECTOR, has_connector
 
 BY_SCAN = ([[], pytest.param(WITHOUT_CONNECTOR, marks=pytest.mark.slow)] if has_connector() else [[]])
@@ -122,3 +123,36 @@ def _is_tracer_of(pid: int, keeper: int) -> bool:
 def test_follow_and_a_command_are_two_things() -> None:
     result = run(ebpfless("trace", "--follow", "nginx", "--", "true"))
     assert result.status == 2 and b"--follow" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def new_unit(name: str) -> str:
+    """Makes a cgroup where systemd would: in the hierarchy by which a process's unit is told."""
+    for folder in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"):
+        path = os.path.join(folder, "ebpfless-test-%d" % os.getpid(), name)
+        try:
+            if os.path.exists(os.path.join(folder, "cgroup.procs")):
+                os.makedirs(path)
+                return path
+        except OSError:
+            continue
+    pytest.skip("needs a cgroup file system that can be written")
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_unit_is_followed_with_all_its_processes(tmp_path: Path) -> None:
+    unit = new_unit("app.service")
+    # Whoever starts a unit moves it into its cgroup before it executes the program.
+    join = "echo 0 >{}/cgroup.procs; exec sh -c 'sleep 1000 & echo $!; wait'".format(unit)
+    with Follower(["app.service"], tmp_path / "events") as follower:
+        for _ in range(2):
+            shell = subprocess.Popen(["sh", "-c", join], stdout=subprocess.PIPE)
+            assert shell.stdout is not None
+            child = int(shell.stdout.readline())
+            try:
+                wait_until(lambda: follower.has(shell.pid) and follower.has(child), "both are traced", SECONDS)
+            finally:
+                os.kill(child, signal.SIGKILL)
+                shell.communicate()
+        follower.end()
+    remove_cgroup(unit)

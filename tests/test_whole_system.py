@@ -264,3 +264,19 @@ def test_what_has_gone_already_is_told_as_gone(sleeper: int, tmp_path: Path) -> 
         wait_until(lambda: len([event for event in view.events if is_detection(event)]) >= 2, "their ends are told")
     for event in [event for event in view.events if is_detection(event) and event["process"]["ppid"] == shell]:
         assert event["agent"]["rule_actions"][0]["status"] == "gone"
+
+
+@needs_connector
+@pytest.mark.slow
+def test_a_tracer_that_takes_over_leaves_the_view_alone(tmp_path: Path) -> None:
+    output = str(tmp_path / "events")
+    command = trace_command(["sh", "-c", "echo $$; read line; exit 7"], event_options(output) + ["--disable-seccomp"])
+    with Session(command, env=environment(**ON)) as session:
+        shell = int(session.line())
+        wait_until(lambda: helpers(session.pid) != [], "the view is there")
+        tracer = int(status_field(shell, "TracerPid"))
+        os.kill(tracer, signal.SIGKILL)
+        wait_until(lambda: status_field(shell, "TracerPid") not in ("0", str(tracer)), "another tracer takes over")
+        (view,) = helpers(session.pid)
+        assert status_field(view, "TracerPid") == "0"
+        assert session.finish().status == 7
