@@ -123,6 +123,16 @@ def test_the_container_ends_with_the_command(root: Path, capabilities: List[str]
     assert result == (5, b"", b"", [])
 
 
+def test_with_wait_all_the_container_s_signals_go_to_the_daemon(root: Path) -> None:
+    daemon = DAEMON.replace("time.sleep", "print('ready', flush=True); time.sleep")
+    command = TRACE + ["--wait-all"] + python(daemon)[len(TRACE):]
+    with oci.Container(root, command, binds=BINDS, capabilities=oci.DEFAULT_CAPABILITIES) as container:
+        container.wait_for(b"ready")
+        wait_until(lambda: len(children(container.pid)) == 2, "the daemon is ours")
+        container.signal("TERM")
+        assert container.wait() == (5, b"ready\n", b"", [])
+
+
 @CAPABILITIES
 def test_a_killed_tracer_is_replaced_by_the_one_that_stands_by(root: Path, capabilities: List[str]) -> None:
     with oci.Container(root, python(OPENS), binds=BINDS, capabilities=capabilities) as container:

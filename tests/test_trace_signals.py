@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,42 @@ def test_a_signal_that_the_command_ignores_ends_nothing() -> None:
         session.process.stdin.write(b"alive\n")
         session.process.stdin.flush()
         assert session.line() == "alive"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
+# The command ends once it has two children of its own, of which each has a child.
+DAEMONS = """
+import os, signal, time
+parent = os.getpid()
+def got(number, frame):
+    os.write(1, b"%b got %d\\n" % (name, number))
+    if number == signal.SIGTERM:
+        os._exit(0)
+for name in b"a", b"b":
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            name = b"child of " + name
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 3, signal.SIGTERM):
+            signal.signal(number, got)
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        os.write(1, name + b" ready\\n")
+        while True:
+            signal.pause()
+raise SystemExit(5)
+"""
+
+
+def test_signals_go_on_to_what_outlives_the_command(tmp_path: Path) -> None:
+    with Session(trace_command([sys.executable, "-c", DAEMONS], ["--wait-all"])) as session:
+        assert sorted(session.line() for _ in range(4)) == ["a ready", "b ready", "child of a ready", "child of b ready"]
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 3, signal.SIGTERM):
+            os.kill(session.pid, number)
+            assert sorted(session.line() for _ in range(2)) == ["a got %d" % number, "b got %d" % number]
+        # Those below them have been children of others so far.
+        os.kill(session.pid, signal.SIGTERM)
+        assert sorted(session.line() for _ in range(2)) == ["child of a got 15", "child of b got 15"]
         assert session.finish()[:3] == (5, b"", b"")
 
 

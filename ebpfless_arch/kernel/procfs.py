@@ -3,7 +3,7 @@
 import errno
 import os
 import stat as stat_module
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.kernel.statx import FileStatus, look
 
@@ -264,6 +264,14 @@ def is_dead(pid: int, tid: int) -> bool:
         return True
 
 
+def has_ended(pid: int) -> bool:
+    """Whether no thread of a process lives any more; its first one may have ended before others."""
+    try:
+        return all(is_dead(pid, tid) for tid in threads(pid))
+    except OSError:
+        return True
+
+
 def processes() -> List[int]:
     """Ids of all processes that this /proc shows."""
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]
@@ -285,6 +293,18 @@ def descendants(*roots: int) -> List[int]:
         found += offspring
         waiting += offspring
     return found
+
+
+def tops(family: Iterable[int]) -> List[int]:
+    """Those of a family who live and have no parent in it."""
+    parents: Dict[int, int] = {}
+    for pid in family:
+        try:
+            if not has_ended(pid):
+                parents[pid] = stat(pid).ppid
+        except OSError:
+            continue
+    return sorted(pid for pid, parent in parents.items() if parent not in parents)
 
 
 def resident_bytes() -> int:

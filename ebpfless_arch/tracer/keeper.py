@@ -118,6 +118,7 @@ class Keeper:
         self._done = False
         self._left = 0
         self._wait_all = False
+        self._in_background = False
         self._take_overs = 0
         self._orders = -1
         self._held_up = False
@@ -311,6 +312,7 @@ class Keeper:
                 return True
         except OSError:
             return False  # no room for a copy: then the original stays
+        self._in_background = True
         _nullify((0, 1, 2))
         self._watch()
         os._exit(0)
@@ -484,10 +486,15 @@ class Keeper:
             pass
 
     def _forward(self, received: signals.Received) -> None:
-        try:
-            signals.send(self._main, received)
-        except ProcessLookupError:
-            pass
+        """Pass a signal on to the command, or, where we wait for more than that, to those who are on top of what is left.
+
+        In the background we pass nothing on: what reaches us there, say at shutdown, reaches the others as well.
+        """
+        if self._in_background or self._status == _NO_STATUS and not procfs.has_ended(self._main) and _sent(
+                self._main, received):
+            return
+        for pid in procfs.tops(self._family):
+            _sent(pid, received)
 
     def _reap(self, options: int = os.WNOHANG) -> None:
         """Take leave of children: the tracer, or without one the command (of which it waits for the end, without
@@ -506,6 +513,17 @@ class Keeper:
                 self._status = status
             elif not self._main:
                 self._early[pid] = status
+
+
+def _sent(pid: int, received: signals.Received) -> bool:
+    """Send a signal on; False where there is nobody any more. Who may not get it from us does not get it."""
+    try:
+        signals.send(pid, received)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _open_descriptors() -> List[int]:
