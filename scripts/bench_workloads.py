@@ -303,7 +303,7 @@ WORKLOADS = (
              unit="request"),
     Workload("exec", "fork, exec /bin/true, wait", (), _loop("exec", 1000, "/bin/true"), unit="program"),
     Workload("open", "open and close a file", (), _loop("open", 50000, "/etc/passwd"), unit="open"),
-    Workload("open-elsewhere", "the same, under a policy about one other file", (), _loop("open", 50000, "/etc/passwd"),
+    Workload("open-elsewhere", "open and close, under a policy about one other file", (), _loop("open", 50000, "/etc/passwd"),
              unit="open", policy='open.file.path == "/etc/shadow"'),
     Workload("write", "write 64 bytes, under a policy about DNS", (), _loop("write", 50000), unit="write",
              policy='dns.question.name == "example.org"'),
@@ -317,7 +317,7 @@ WORKLOADS = (
     Workload("live-10", "opens by 10 processes at once", (), _live(10), unit="open"),
     Workload("live-100", "opens by 100 processes at once", (), _live(100), unit="open"),
     Workload("live-300", "opens by 300 processes at once", (), _live(300), unit="open"),
-    Workload("live-100-long", "the same by 100, five times as long", (), _live(100, 60000), unit="open"),
+    Workload("live-100-long", "opens by 100 processes, five times as long", (), _live(100, 60000), unit="open"),
 )
 BY_NAME: Dict[str, Workload] = {workload.name: workload for workload in WORKLOADS}
 END_SECONDS = _END_SECONDS

@@ -1,9 +1,11 @@
 """scripts/bench: it runs, its figures are what they say, and it names what it does not know."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
@@ -33,7 +35,8 @@ def test_a_table_and_figures_of_one_workload(tmp_path: Path) -> None:
     assert 1000 <= rows["floor"]["stops_per_thousand"] < 1010
     assert rows["ebpfless"]["stops_per_thousand"] >= 1000 and rows["ebpfless"]["memory_mb"] > 5
     lines = result.stdout.decode().splitlines()
-    assert [line.split("|")[1].strip() for line in lines if line.startswith("|")] == ["tracer", "---"] + list(rows)
+    assert [line.split("|")[1].strip() for line in lines if line.startswith("|")] == (
+        ["tracer", "---"] + list(rows) + ["workload", "---", workload["what"]])
 
 
 def test_an_unknown_workload_is_told_with_those_that_there_are() -> None:
@@ -44,3 +47,23 @@ def test_an_unknown_workload_is_told_with_those_that_there_are() -> None:
 def test_a_peer_without_a_command_is_refused() -> None:
     result = bench("--peer", "strace", "open")
     assert result.status == 2 and b"--peer strace: expected NAME=COMMAND" in result.stderr
+
+
+def test_the_readme_shows_what_it_prints(tmp_path: Path) -> None:
+    """Each line of the table is one that a workload can have, and so is its head."""
+    figures = {"machine": "", "repetitions": 1, "workloads": []}  # type: Dict[str, Any]
+    (tmp_path / "none.json").write_text(json.dumps(figures))
+    told = bench("--read", str(tmp_path / "none.json"))
+    assert told.status == 0
+    head = told.stdout.decode().splitlines()[:2]
+    lines = (REPOSITORY / "README.md").read_text().splitlines()
+    at = lines.index(head[0])
+    assert lines[at + 1] == head[1]
+    rows = [line for line in lines[at + 2:lines.index("", at)]]
+    known = re.findall(r'Workload\("[\w-]+", "([^"]+)"', (REPOSITORY / "scripts" / "bench_workloads.py").read_text())
+    assert len(rows) >= 7
+    for row in rows:
+        what, native, ours, strace, stops = [cell.strip() for cell in row.strip("|").split("|")]
+        assert what in known
+        assert re.match(r"[\d.]+ us per \w+$", native) and re.match(r"x [\d.]+$", ours), row
+        assert re.match(r"(x [\d.]+)?$", strace) and re.match(r"[\d.]+ for 1000$", stops), row
