@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
-from blackbox import (Compiler, Event, Result, named, read_events, retval, rule, run, run_traced, trace_command,
+from blackbox import (Compiler, Event, Result, named, opens_of, read_events, retval, rule, run, run_traced, trace_command,
                       write_policy)
 from ordinary import copy_for_all, interpreter, run_as_nobody
 
@@ -162,6 +162,26 @@ def test_a_program_that_its_unprivileged_tracer_may_not_look_into(program: str, 
 def test_children_that_were_to_have_no_tracer_are_counted(program: str) -> None:
     result = traced_alike(program, ["untraced"])
     reason = "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away"
+    assert spots(result.events) == [("clone_untraced", reason, 1), ("clone_untraced", reason, 3)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_children_that_ask_for_no_tracer_in_memory_that_cannot_be_written(program: str, options: List[str]) -> None:
+    if run([program, "fixed"]).stdout != b"fixed 7\n" * 3:
+        pytest.skip("needs clone3")
+    result = traced_alike(program, ["fixed"], options)
+    assert [count for kind, _, count in spots(result.events) if kind == "clone_untraced"] == [1, 3]
+    assert len(named(result.events, "fork")) == 3
+    assert len([event for event in opens_of(result.events, "/etc/hostname") if retval(event) >= 0]) == 3
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_where_the_request_for_no_tracer_cannot_be_taken_away_nobody_escapes(program: str, options: List[str]) -> None:
+    if run([program, "shared"]).stdout != b"shared 7\n" * 3:
+        pytest.skip("needs clone3")
+    result = run_traced([program, "shared"], options)
+    assert (result.status, result.stdout, result.stderr) == (0, b"shared -38\n" * 3, b"")
+    reason = "tried to start a process without its tracer (CLONE_UNTRACED); the call was refused (ENOSYS)"
     assert spots(result.events) == [("clone_untraced", reason, 1), ("clone_untraced", reason, 3)]
 
 

@@ -123,7 +123,24 @@ class Memory:
         return found
 
     def write(self, tid: int, address: int, data: bytes) -> None:
-        """Write into the tracee (process_vm_writev); raises OSError."""
+        """Write into the tracee, by /proc/PID/mem where it has write-protected its memory (ptrace(2) may write there, to a
+        copy of its own if it is a file's); raises OSError."""
+        try:
+            self._write_by_call(tid, address, data)
+        except OSError as error:
+            if error.errno not in _WAY_IS_CLOSED + _UNREADABLE:
+                raise
+            self._write_by_file(tid, self.untagged(address), data)
+
+    def _write_by_file(self, tid: int, address: int, data: bytes) -> None:
+        memory = os.open("/proc/%d/mem" % tid, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            if os.pwrite(memory, data, address) != len(data):
+                raise OSError(errno.EFAULT, "only a part could be written")
+        finally:
+            os.close(memory)
+
+    def _write_by_call(self, tid: int, address: int, data: bytes) -> None:
         local = Piece(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, len(data))
         remote = Piece(address, len(data))
         if _process_vm_writev is None:

@@ -592,7 +592,16 @@ class Engine:
             assert call.abi is not None
             stop.set_argument(call.abi, 0, call.arguments[0] & ~syscalls.CLONE_UNTRACED)
         else:
-            pending = decode.begin_clone(stop, row, call)
+            try:
+                pending = decode.begin_clone(stop, row, call)
+            except ProcessLookupError:
+                raise
+            except OSError:
+                # Memory that not even we can write. As before Linux 5.3: whoever asks so can try clone.
+                assert call.abi is not None
+                stop.refuse(call.abi, errno.ENOSYS)
+                self._reports.escape(stop, "the call was refused (ENOSYS)")
+                return None
             if pending is None:
                 return None
         self._reports.escape(stop)

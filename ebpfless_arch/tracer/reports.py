@@ -110,10 +110,9 @@ class Reports:
         """Another program wanted to trace a thread, which we cannot give away."""
         self._blind(stop, "debugger", "stays with us, process %d cannot trace it: %s" % (debugger, problem))
 
-    def escape(self, stop: Stop) -> None:
+    def escape(self, stop: Stop, remedy: str = "the flag was taken away") -> None:
         """A child was to be started without its tracer."""
-        self._blind(stop, "clone_untraced",
-                    "tried to start a process without its tracer (CLONE_UNTRACED); the flag was taken away")
+        self._blind(stop, "clone_untraced", "tried to start a process without its tracer (CLONE_UNTRACED); " + remedy)
 
     def _blind(self, stop: Stop, kind: str, reason: str) -> None:
         self._blind_spots.add(stop.pid, stop.tid, kind, reason)

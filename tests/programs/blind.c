@@ -1,7 +1,7 @@
 /* blind WHAT...: does what a tracer cannot see, or not wholly, each some times. Prints "<what> <result>" for each call.
  * x32, number, other-number: calls by numbers that nobody knows; uring, bad-uring, enter: io_uring; listener: a filter
  * with a listener; memory: a name in memory that only the process itself can read; undumpable FILE: opens as a process
- * that nobody may look into; untraced: clones with CLONE_UNTRACED; again WHAT...: the rest as a new program. */
+ * that nobody may look into; untraced, fixed, shared: clones with CLONE_UNTRACED; again WHAT...: the rest as a new program. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "legacy.h"
+
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
 
 enum { X32_BIT = 0x40000000, IO_URING_SETUP = 425, IO_URING_ENTER = 426, TIMES = 3 };
 
@@ -55,7 +60,31 @@ static long make_untraced(void)
     long child = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         _exit(7);
-    return waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : -1;
+    return child > 0 && waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : -1;
+}
+
+/* The kernel only reads these, so they may lie in memory that nobody may write. */
+static const struct { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, rest[3]; } fixed = {
+    .flags = CLONE_UNTRACED, .exit_signal = SIGCHLD };
+
+/* The same in a file that is shared and read only, where not even a tracer can write. */
+static const void *shared_arguments(void)
+{
+    char path[64];
+    int file = syscall(SYS_memfd_create, "arguments", 0);
+    if (write(file, &fixed, sizeof fixed) != sizeof fixed)
+        return NULL;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    return mmap(NULL, sizeof fixed, PROT_READ, MAP_SHARED, open(path, O_RDONLY), 0);
+}
+
+static long make_untraced_by(const void *arguments)
+{
+    int status;
+    long child = syscall(SYS_clone3, arguments, sizeof fixed);
+    if (child == 0)
+        _exit(open("/etc/hostname", O_RDONLY) < 0 ? 1 : 7);
+    return child > 0 && waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : -1;
 }
 
 static void repeat(const char *what, const char *file)
@@ -78,6 +107,10 @@ static void repeat(const char *what, const char *file)
             say(what, prctl(PR_SET_NAME, hidden_memory(), 0, 0, 0));
         else if (!strcmp(what, "untraced"))
             say(what, make_untraced());
+        else if (!strcmp(what, "fixed"))
+            say(what, make_untraced_by(&fixed));
+        else if (!strcmp(what, "shared"))
+            say(what, make_untraced_by(shared_arguments()));
         else if (!strcmp(what, "undumpable")) {
             prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
             say(what, close(open(file, O_RDONLY)));
