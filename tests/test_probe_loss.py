@@ -1,5 +1,6 @@
 """Tracers of several namespaces and one probe that is killed in between: every event arrives, once, and by its name."""
 
+import json
 import os
 import re
 import subprocess
@@ -99,7 +100,5 @@ def test_200003_events_of_three_tracers_survive_a_probe(tmp_path: Path, compile_
 
 
 def _marked(probe: Probe) -> List[Dict[str, Dict[str, str]]]:
-    import json
-
     with open(probe.output, "rb") as lines:
         return [json.loads(line.decode()) for line in lines if b'.marked"' in line]

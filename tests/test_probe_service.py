@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -244,8 +246,6 @@ def test_prometheus_scrapes_it(tmp_path: Path) -> None:
 
 
 def _asked(address: str, query: str) -> str:
-    import urllib.parse
-
     try:
         found = json.loads(get(address, "/api/v1/query?query=" + urllib.parse.quote(query))[1] or "{}")
     except OSError:
