@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple
 
 import pytest
 
-from blackbox import Compiler, environment, rule, wait_until, write_policy
+from blackbox import Compiler, environment, rule, run, wait_until, write_policy
 from probes import Probe
 
 SECRET = "correct horse battery staple\n"
@@ -46,6 +46,17 @@ def network() -> Iterator[Network]:
     finally:
         subprocess.call(["ip", "link", "delete", outer])
         subprocess.call(["ip", "netns", "delete", name])
+
+
+@pytest.mark.root
+def test_a_probe_of_another_host_without_a_secret_is_warned_of(tmp_path: Path, network: Network) -> None:
+    with Probe(tmp_path, "--insecure", address="%s:5678" % network.address) as probe:
+        assert "warning: anybody who reaches %s is believed" % probe.address in probe.errors()
+        result = run(network.inside(probe.tracer(["sh", "-c", "exit 7"], "--wait-probe", "20")))
+        assert result.status == 7 and result.stderr.count(b"\n") == 1
+        assert b"warning: the probe is on another host, and without a --secret-file" in result.stderr
+        assert probe.stop() == 0
+    assert probe.events()
 
 
 @pytest.mark.slow

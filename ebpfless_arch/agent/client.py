@@ -78,6 +78,11 @@ class Client:
         return self._link is not None and self._link.state == link.READY
 
     @property
+    def is_exposed(self) -> bool:
+        """Whether the probe is on another host, and neither end has to prove anything."""
+        return self._place is not None and not self._place.is_local and not self._secret
+
+    @property
     def has_room(self) -> bool:
         """Whether more should be handed to the link: it is not the place to keep what a slow probe does not take."""
         return self.waiting < _WAITING_AT_MOST

@@ -57,6 +57,7 @@ class Forwarder(Receiver, Handler):
         self._forwarding = False
         self._wanted: Optional[Interest] = None
         self._complained = ""
+        self._warned = False
         self._unseen: List[str] = []
         self._questions: Dict[int, _Question] = {}
         self._asked = 0
@@ -207,6 +208,7 @@ class Forwarder(Receiver, Handler):
 
     def on_accepted(self, accepted: wire.Accepted) -> None:
         """From now on the probe judges. Its model of processes begins where its records do."""
+        self._warn()
         self._forwarding, self._judging = True, False
         self._spool.rewind()
         self._let_go(self._spool.drop_up_to(accepted.last))
@@ -218,10 +220,17 @@ class Forwarder(Receiver, Handler):
 
     def on_plain(self) -> None:
         """The probe is told, but whether anybody listens there we do not know."""
+        self._warn()
         if not self._judging:
             self._replace_probe()
         self._forwarding = True
         self._wanted = None
+
+    def _warn(self) -> None:
+        if self._client.is_exposed and not self._warned:
+            self._warned = True
+            complain("warning: the probe is on another host, and without a --secret-file nobody knows who that is; "
+                     "it is told everything, and its orders are not taken")
 
     def on_message(self, message: Any) -> None:
         """The probe has said something."""
