@@ -154,6 +154,33 @@ def test_datadogs_probe_is_spoken_to_in_its_own_dialect(tmp_path: Path) -> None:
     assert [call["Exit"]["Code"] for call in calls if call["Exit"]] == [0, 7]
 
 
+def test_a_slow_probe_of_datadogs_gets_everything(tmp_path: Path, compile_c: Compiler) -> None:
+    path = str(tmp_path / "file")
+    Path(path).write_text("")
+    with socket.socket() as sink:
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sink.bind(("127.0.0.1", 0))
+        sink.listen(1)
+        policy = write_policy(tmp_path / "p.json", [rule("all", 'open.file.path == "%s"' % path, silent=True)])
+        tracer = subprocess.Popen(ebpfless("trace", "--probe-addr", "127.0.0.1:%d" % sink.getsockname()[1], "--wait-probe",
+                                           "30", "--policy", policy, "--", compile_c("many_opens.c"), path, "2003"),
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        connection, _ = sink.accept()
+        assert tracer.stdout is not None and tracer.stdin is not None
+        assert tracer.stdout.readline().startswith(b"done ")
+        tracer.stdin.close()
+        data = bytearray()
+        while True:
+            part = connection.recv(65536)
+            if not part:
+                break
+            data += part
+        assert tracer.wait(60) == 0 and tracer.stderr is not None and tracer.stderr.read() == b""
+    messages = [datadog_structs.read("Message", unpack(body)) for body in bodies(bytes(data))]
+    names = [message["Syscall"]["Open"]["Filename"] for message in messages[1:] if message["Syscall"]["Open"]]
+    assert names.count(path) == 2003
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_datadogs_tracer_is_understood(tmp_path: Path, name: str) -> None:
     raw, messages = recorded(name)

@@ -27,10 +27,14 @@ from ebpfless_arch.events.users import Users
 from ebpfless_arch.tracer.keeper import Answer, Receiver
 
 _BATCH_BYTES = 64 << 10
+# A message of 256 KiB has room for it.
+_RECORD_AT_MOST = 255 << 10
 _PATIENCE_SECONDS = 30.0
 _VERDICT_SECONDS = 0.8
 _COUNTERS_SECONDS = 10.0
-_PROGRESS_SECONDS, _RETURN_SECONDS, _CLOSING_SECONDS = 3.0, 1.5, 60.0
+# At the end: how long to wait for a probe that takes nothing more, for one that takes in and says nothing (all has been
+# judged here as well then), for one that is away, and at most.
+_PROGRESS_SECONDS, _PLAIN_SECONDS, _RETURN_SECONDS, _CLOSING_SECONDS = 3.0, 0.5, 1.5, 60.0
 
 
 class _Question(NamedTuple):
@@ -103,11 +107,9 @@ class Forwarder(Receiver, Handler):
         if wanted is not None and not _is_wanted(wanted, record):
             return
         vital = concerns_model(record)
-        try:
-            packed = pack_record(record)
-        except WireError as error:
+        packed = _packed(record)
+        if packed is None:
             self._spool.skip()
-            self._agent.failed("a record cannot travel: %s" % error)
             return
         if not self._judging and not self._client.is_ready and not self._spool.fits(packed):
             self._replace_probe()
@@ -122,7 +124,7 @@ class Forwarder(Receiver, Handler):
             self._agent.judge(record, answer)
             return
         self._pump()
-        if self._spool.has_more() or not _travels(record):
+        if self._spool.has_more() or _packed(record) is None:
             self._agent.judge(record, answer)  # the probe is far behind
             return
         self._asked += 1
@@ -189,7 +191,10 @@ class Forwarder(Receiver, Handler):
         end = self._client.link
         assert end is not None
         for each in packed:
-            end.tell(unpack(each), self._users, self._around.container)
+            try:
+                end.tell(unpack(each), self._users, self._around.container)
+            except WireError:
+                self._untold += 1  # longer than any of their messages may be
         self._let_go(self._spool.acknowledge(self._spool.last))
 
     def _let_go(self, packed: Any) -> None:
@@ -318,15 +323,14 @@ class Forwarder(Receiver, Handler):
         if self._untold:
             complain("%d records were not told to the probe, but judged here" % self._untold)
         if self._spool.lost:
-            complain("%d records were lost on their way to the probe: it was too slow" % self._spool.lost)
+            complain("%d records were lost on their way to the probe, which takes less than there is" % self._spool.lost)
         self._agent.close()
 
     def _deliver(self) -> None:
         now = moved = time.monotonic()
         end = now + _CLOSING_SECONDS
         state = (0, 0)
-        while not self._spool.is_empty() and now < end \
-                and now < moved + (_PROGRESS_SECONDS if self._client.link else _RETURN_SECONDS):
+        while (not self._spool.is_empty() or self._client.waiting) and now < min(end, moved + self._closing_patience()):
             self._rest(0.05)
             now = time.monotonic()
             if (self._spool.acknowledged, self._client.waiting) != state:
@@ -339,6 +343,11 @@ class Forwarder(Receiver, Handler):
         else:
             self._untold += len(list(self._spool.drain()))
 
+    def _closing_patience(self) -> float:
+        if self._client.is_ready:
+            return _PROGRESS_SECONDS
+        return _PLAIN_SECONDS if self._client.link is not None else _RETURN_SECONDS
+
     def _rest(self, seconds: float) -> None:
         """Wait for the other end, and do what is due then."""
         poll = select.poll()
@@ -348,12 +357,13 @@ class Forwarder(Receiver, Handler):
         self._client.turn()
 
 
-def _travels(record: Record) -> bool:
+def _packed(record: Record) -> Optional[bytes]:
+    """A record as it travels; None for one that no probe would take, which is counted as lost there."""
     try:
-        pack_record(record)
+        packed = pack_record(record)
     except WireError:
-        return False
-    return True
+        return None
+    return packed if len(packed) < _RECORD_AT_MOST else None
 
 
 def _is_wanted(wanted: Interest, record: Record) -> bool:
