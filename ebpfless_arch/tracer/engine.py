@@ -31,7 +31,7 @@ from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
-_TO_STOP_SECONDS = 0.2
+_TO_STOP_SECONDS = 1.0
 _GLANCE_SECONDS = 0.0002
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
