@@ -26,9 +26,12 @@ _PERIOD_SECONDS = 0.004
 _WINDOW = 32
 _THICK_SECONDS = 0.004  # for so many stops
 _THIN = 4  # stops in a period
-_TRIAL_STOPS = 256
-_GAIN = 0.95  # a cycle must become that much shorter, or it is not worth it
-_PAUSE_SECONDS, _PAUSE_AT_MOST = 0.1, 3.0
+_THICK_WINDOWS = 8  # in a row, before anything is changed
+_TRIAL_SECONDS, _TRIAL_STOPS = 0.03, 256
+_GAIN = 0.85  # a stop's turn must become that much shorter, or it is not worth it
+_GOOD_FOR_SECONDS = 5.0
+_CROWDED_PAUSE, _CROWDED_AT_MOST = 0.1, 3.0
+_USELESS_PAUSE, _USELESS_AT_MOST = 0.5, 30.0
 _LATELY_SECONDS = 1.0
 _LOOKED_AT = 6
 _CROWDED_AT = 2  # looks in a row
@@ -101,9 +104,10 @@ class Places:
         self._fresh: Set[int] = set()
         self._refused: Set[int] = set()
         self._asking: Set[int] = set()
-        self._stops = self._seen = self._first = self._crowded = 0
-        self._since = self._resting_until = self._last = self._began = self._before = 0.0
-        self._pause = _PAUSE_SECONDS
+        self._stops = self._seen = self._first = self._crowded = self._thick = 0
+        self._since = self._spent = self._resting_until = self._last = self._began = self._before = 0.0
+        self._good_until = 0.0
+        self._crowded_pause, self._useless_pause = _CROWDED_PAUSE, _USELESS_PAUSE
         self._due = self._waiting = False
 
     # --- what the engine calls ----------------------------------------------------
@@ -187,17 +191,25 @@ class Places:
     # --- when ---------------------------------------------------------------------
 
     def _consider(self) -> None:
-        """Are stops coming thick and fast?"""
+        """Do stops keep coming thick and fast?"""
         now = time.monotonic()
         took, self._since = now - self._since, now
-        if took < _THICK_SECONDS and now >= self._resting_until:
-            self._start(now, took / _WINDOW)
+        if took >= _THICK_SECONDS:
+            self._thick, self._spent = 0, 0.0
+            return
+        self._thick += 1
+        self._spent += took
+        if self._thick >= _THICK_WINDOWS:
+            before = self._spent / (self._thick * _WINDOW)
+            self._thick, self._spent = 0, 0.0
+            if now >= self._resting_until:
+                self._start(now, before)
 
     def _start(self, now: float, cycle: float) -> None:
         self._own = frozenset(os.sched_getaffinity(0))
         self._cpu = int(_sched_getcpu())
-        self._before, self._began, self._last = cycle, now, now
-        self._seen = self._first = self._stops
+        self._before, self._began, self._last = cycle, 0.0, now
+        self._seen = self._stops
         try:
             os.sched_setaffinity(0, {self._cpu})
         except OSError:
@@ -232,28 +244,32 @@ class Places:
         if stops < _THIN:
             self._stop()
         elif self._is_crowded():
-            self._rest()
+            self._rest(self._crowded_pause)
+            self._crowded_pause = min(2 * self._crowded_pause, _CROWDED_AT_MOST)
         else:
             fresh, self._fresh = self._fresh, set()
             self._restore([tid for tid in self._narrowed if tid not in fresh])
             self._judge()
 
     def _judge(self) -> None:
-        """After a while: has it become faster?"""
-        tried = self._stops - self._first
-        if not self._before or tried < _TRIAL_STOPS:
-            return
-        worse = (time.monotonic() - self._began) / tried > self._before * _GAIN
-        self._before = 0.0
-        if worse:
-            self._rest()
-        else:
-            self._pause = _PAUSE_SECONDS
+        """After a while: has it become faster? And that may change."""
+        now = time.monotonic()
+        if not self._before:
+            if now > self._good_until:
+                self._stop()
+        elif not self._began:
+            self._began, self._first = now, self._stops  # until now they found their places
+        elif now - self._began >= _TRIAL_SECONDS and self._stops - self._first >= _TRIAL_STOPS:
+            if (now - self._began) / (self._stops - self._first) > self._before * _GAIN:
+                self._rest(self._useless_pause)
+                self._useless_pause = min(2 * self._useless_pause, _USELESS_AT_MOST)
+            else:
+                self._before, self._good_until = 0.0, now + _GOOD_FOR_SECONDS
+                self._crowded_pause, self._useless_pause = _CROWDED_PAUSE, _USELESS_PAUSE
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         self._stop()
-        self._resting_until = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, _PAUSE_AT_MOST)
+        self._resting_until = time.monotonic() + seconds
 
     def _is_crowded(self) -> bool:
         """Whether several of them wanted to run at this moment and at the one before."""
