@@ -159,7 +159,7 @@ class Census:
 
     def look(self) -> Tuple[int, int]:
         """Compare /proc with what is known, and tell what must have happened; returns how many processes are new and how
-        many threads there are."""
+        many threads there are besides the first ones."""
         time = now()
         found = _look_at_all()
         for pid in [pid for pid, known in self._known.items()
@@ -172,7 +172,7 @@ class Census:
             known = self._known.get(pid)
             if known is not None and not known.hidden:
                 self._compare(pid, known, seen, time)
-        return len(fresh), sum(seen.threads for seen in found.values())
+        return len(fresh), sum(seen.threads - 1 for seen in found.values())
 
     def _meet(self, pid: int, seen: Look, time: int) -> None:
         mother = self._known.get(seen.ppid)
