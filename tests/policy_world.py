@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 import pytest
 
-from blackbox import FOLDER, Compiler, read_events, run, trace_command
+from blackbox import FOLDER, Compiler, is_detection, read_events, run, trace_command
 
 _SCRIPT = re.compile(r"/srv/case/([\w-]+)\.(match|miss)$")
 _PROGRAMS = {"bin": "actor.c", "do": "deeds.c"}
@@ -115,14 +115,15 @@ def play(world: World, folder: Path, compile_c: Compiler, cgroups: str, **variab
     output.write_text("")
     options = ["--format", "json", "--output", str(output), "--verbose"] + list(world.options)
     enter = unshare + ["--propagation", "private", "sh", "-c", _WORLD, "world", str(folder)]
-    known = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": FOLDER, "LC_ALL": "C"}
+    known = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": FOLDER, "LC_ALL": "C",
+             "EBPFLESS_TRACE_DISABLE_PROC_SCAN": "true"}
     # A session of its own: nothing in it has a terminal, wherever the tests run.
     result = run(enter + trace_command(["sh", "./all"], options), env=dict(known, **variables), start_new_session=True)
     assert (result.status, result.stdout) == (0, b""), result.stderr.decode()
     assert b" 0 records lost, 0 errors" in result.stderr, result.stderr.decode()
     failed = (folder / "case" / "failed").read_text()
     assert not failed, "scripts that did not do what they say:\n" + failed
-    return {_place(event) + (event["agent"]["rule_id"],) for event in read_events(str(output))}
+    return {_place(event) + (event["agent"]["rule_id"],) for event in read_events(str(output)) if is_detection(event)}
 
 
 def _write(world: World, folder: Path, compile_c: Compiler, cgroups: str) -> None:
