@@ -101,10 +101,12 @@ raise SystemExit(5)
 def test_signals_go_on_to_what_outlives_the_command(tmp_path: Path) -> None:
     with Session(trace_command([sys.executable, "-c", DAEMONS], ["--wait-all"])) as session:
         assert sorted(session.line() for _ in range(4)) == ["a ready", "b ready", "child of a ready", "child of b ready"]
+        all_of_them = len(descendants(session.pid))
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 3, signal.SIGTERM):
             os.kill(session.pid, number)
             assert sorted(session.line() for _ in range(2)) == ["a got %d" % number, "b got %d" % number]
         # Those below them have been children of others so far.
+        wait_until(lambda: len(descendants(session.pid)) == all_of_them - 2, "the two have ended")
         os.kill(session.pid, signal.SIGTERM)
         assert sorted(session.line() for _ in range(2)) == ["child of a got 15", "child of b got 15"]
         assert session.finish()[:3] == (5, b"", b"")

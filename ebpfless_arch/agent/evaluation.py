@@ -12,7 +12,7 @@ from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
 from ebpfless_arch.agent.ending import Ender
 from ebpfless_arch.agent.options import UsageError
-from ebpfless_arch.agent.outputs import LineFile, Output, complain
+from ebpfless_arch.agent.outputs import LineFile, Output, Voice
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.agent.outputs.written import NOTHING, Written, written_in
@@ -55,9 +55,10 @@ class Agent(Receiver):
     `source` is whose records are received; with several of them it is set before each record.
     """
 
-    def __init__(self, rules: RuleSet, source: Source, outputs: List[Output], events: bool,
-                 verbose: bool = False) -> None:
+    def __init__(self, rules: RuleSet, source: Source, outputs: List[Output], events: bool, verbose: bool,
+                 voice: Voice) -> None:
         self._rules = rules
+        self._voice = voice
         self.source = source
         self._verbose = verbose
         self._hands = Hands(self._log, self._perform)
@@ -169,7 +170,7 @@ class Agent(Receiver):
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
         """What the action `log` asks for; lines of the level debug are left out unless they are wanted."""
         if level != "debug" or self._verbose:
-            complain("%s: rule %s: %s" % (level, rule.id, printable(message or headline(event))))
+            self._voice.log(level, "rule %s: %s" % (rule.id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
         """The actions `kill` and `deny`."""
@@ -189,7 +190,7 @@ class Agent(Receiver):
             return action() or 0
         except OSError as error:
             if output not in self._broken:
-                complain("an output fails, its lines are lost: %s" % error)
+                self._voice.complain("an output fails, its lines are lost: %s" % error, "error")
             self._broken[output] = self._broken.get(output, 0) + 1
             return 0
 
@@ -199,13 +200,14 @@ class Agent(Receiver):
 
     def notice(self, text: str) -> None:
         """A line for whoever started us."""
-        complain(text)
+        self._voice.complain(text)
 
     def failed(self, text: str) -> None:
         """An error of ours: it is told once and counted."""
         self.faults += 1
         if self.faults == 1:
-            complain("an error inside the agent, the program goes on: " + text.strip().replace("\n", " | "))
+            self._voice.complain("an error inside the agent, the program goes on: " + text.strip().replace("\n", " | "),
+                                 "error")
 
     def close(self) -> None:
         """Write everything out and say what was lost."""
@@ -213,9 +215,9 @@ class Agent(Receiver):
             self._tell_loss(decode.now())
         dropped = sum([self._attempt(output, output.close) for output in self._outputs])
         if dropped:
-            complain("%d lines were dropped, for whoever reads the output was too slow" % dropped)
+            self._voice.complain("%d lines were dropped, for whoever reads the output was too slow" % dropped, "warning")
         if self.lost:
-            complain("%d records of the tracer were lost" % self.lost)
+            self._voice.complain("%d records of the tracer were lost" % self.lost, "warning")
         self._tell_limits()
 
     def _tell_limits(self) -> None:
@@ -223,7 +225,7 @@ class Agent(Receiver):
         silent = sum(action.limiter.held_back for rule in self._rules.rules for action in rule.actions
                      if isinstance(action, Log) and (action.level != "debug" or self._verbose))
         if silent:
-            complain("%d lines of log actions were not written, for their rules matched too often" % silent)
+            self._voice.complain("%d lines of log actions were not written, for their rules matched too often" % silent, "warning")
         limited = sorted((rule for rule in self._rules.rules if rule.limiter.held_back),
                          key=lambda rule: -rule.limiter.held_back)
         if not limited:
@@ -231,7 +233,7 @@ class Agent(Receiver):
         named = ["%s %d" % (rule.id, rule.limiter.held_back) for rule in limited[:_LIMITED_NAMED]]
         if len(limited) > _LIMITED_NAMED:
             named.append("%d other rules" % (len(limited) - _LIMITED_NAMED))
-        complain("%d detections were not written, for their rules matched too often: %s"
+        self._voice.complain("%d detections were not written, for their rules matched too often: %s"
                  % (self.held_back, ", ".join(named)))
 
     @property
@@ -247,9 +249,9 @@ class Agent(Receiver):
     def conclude(self, problem: str, stops: Optional[int]) -> None:
         """The last word: what kept the command from running, and with the number of stops all that was counted."""
         if problem:
-            complain(problem)
+            self._voice.complain(problem, "error")
         if stops is not None:
-            complain("%d stops, %d events, %d detections (%d not written), %d records lost, %d errors"
+            self._voice.complain("%d stops, %d events, %d detections (%d not written), %d records lost, %d errors"
                      % (stops, self._sequence, self.detections, self.held_back, self.lost, self.faults))
 
 
@@ -275,11 +277,10 @@ def prepare(config: Config, outer: int = 0) -> Tuple[Agent, Interest]:
     """Load policies and open outputs; raises UsageError for what the user has to change.
 
     `outer` is the process that counts as the parent of a command, 0 where there is none."""
-    for warning in config.warnings:
-        complain(warning)
-    policies = load_rules(config["runtime_security_config.policies.dir"])
+    voice = voice_of(config, "trace")
+    policies = load_rules(config["runtime_security_config.policies.dir"], voice)
     users = Users()
-    agent = make_agent(policies, config, "trace", own_source(Processes(users, outer_lineage(users, outer))))
+    agent = make_agent(policies, config, "trace", voice, own_source(Processes(users, outer_lineage(users, outer))))
     return agent, interest_of(policies.rules, config["trace.events"])
 
 
@@ -288,13 +289,22 @@ def own_source(processes: Processes, context: Context = NO_CONTEXT) -> Source:
     return Source(processes, Ender(processes, [os.getpid()]).kill, context)
 
 
-def make_agent(policies: Policies, config: Config, section: str, source: Source) -> Agent:
+def voice_of(config: Config, section: str) -> Voice:
+    """Who says what the outputs of a section do not; warnings of the configuration come first."""
+    as_json = config[section + ".format"] == "json" and "-" in config[section + ".output"]
+    voice = Voice(about_us() if as_json else None)
+    for warning in config.warnings:
+        voice.complain(warning, "warning")
+    return voice
+
+
+def make_agent(policies: Policies, config: Config, section: str, voice: Voice, source: Source) -> Agent:
     """An agent with the outputs of a section of the configuration; raises UsageError."""
     # Only records that travel have numbers by which lines that a killed probe has written are known again.
     find = written_in if section == "probe" else lambda path: NOTHING
-    outputs = [_open_output(path, config[section + ".format"], policies.shown, find)
+    outputs = [_open_output(path, config[section + ".format"], policies.shown, find, voice)
                for path in config[section + ".output"]]
-    agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"])
+    agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"], voice)
     policies.loaded.variables.find_process = agent.find
     return agent
 
@@ -306,30 +316,30 @@ def interest_of(rules: RuleSet, events: bool) -> Interest:
     return Interest(rules.event_types, events, _denied(rules), cases=needed_cases(rules.rules))
 
 
-def load_rules(paths: List[str]) -> Policies:
+def load_rules(paths: List[str], voice: Voice) -> Policies:
     """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes."""
     try:
         policies = Policies(paths or [BUILT_IN])
     except PolicyError as error:
         raise UsageError(str(error))
     except NoRules as error:
-        _complain_of(error.problems, [])
+        _complain_of(error.problems, [], voice)
         raise UsageError(str(error))
-    _complain_of(policies.loaded.problems, policies.loaded.idle_actions)
+    _complain_of(policies.loaded.problems, policies.loaded.idle_actions, voice)
     return policies
 
 
-def _complain_of(problems: List[Problem], idle_actions: List[Skipped]) -> None:
+def _complain_of(problems: List[Problem], idle_actions: List[Skipped], voice: Voice) -> None:
     for problem in problems:
-        complain(str(problem))
+        voice.complain(str(problem), "error")
     for idle in idle_actions:
         if idle.status == "late":  # whoever denies relies on it
-            complain("%s: rule '%s': %s: the call is not refused, only reported"
-                     % (idle.file, idle.rule_id, idle.reason))
+            voice.complain("%s: rule '%s': %s: the call is not refused, only reported"
+                           % (idle.file, idle.rule_id, idle.reason), "warning")
 
 
 def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]],
-                 find: Callable[[str], Written]) -> Output:
+                 find: Callable[[str], Written], voice: Voice) -> Output:
     if "://" in path:
         raise UsageError("--output %s: outputs by URL are not there yet; name a file, or - for stderr" % path)
     try:
@@ -337,6 +347,8 @@ def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, An
         file = LineFile(path)
     except OSError as error:
         raise UsageError("--output %s: %s" % (path, error.strerror))
+    if path == "-":
+        voice.share(file)
     if form == "json":
         return JsonLines(file, about_us(), variables, written)
     return Text(file, file.is_terminal() and not os.environ.get("NO_COLOR"))

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ebpfless_arch.agent.client import Client, Handler
 from ebpfless_arch.agent.ending import end_process
 from ebpfless_arch.agent.evaluation import Agent, own_source
-from ebpfless_arch.agent.outputs import complain
 from ebpfless_arch.agent.spool import Spool
 from ebpfless_arch.agent.surroundings import Surroundings
 from ebpfless_arch.events import records, wire
@@ -234,7 +233,7 @@ class Forwarder(Receiver, Handler):
     def _warn(self) -> None:
         if self._client.is_exposed and not self._warned:
             self._warned = True
-            complain("warning: the probe is on another host, and without a --secret-file nobody knows who that is; "
+            self._agent.notice("warning: the probe is on another host, and without a --secret-file nobody knows who that is; "
                      "it is told everything, and its orders are not taken")
 
     def on_message(self, message: Any) -> None:
@@ -252,7 +251,7 @@ class Forwarder(Receiver, Handler):
         """Keep what was not acknowledged, and tell of what is no mere absence."""
         if reason and reason != self._complained:
             self._complained = reason
-            complain(reason)
+            self._agent.notice(reason)
         for number in list(self._questions):
             self._judge_instead(number)
         if was_up:
@@ -321,9 +320,9 @@ class Forwarder(Receiver, Handler):
             self._deliver()
         self._client.close()
         if self._untold:
-            complain("%d records were not told to the probe, but judged here" % self._untold)
+            self._agent.notice("%d records were not told to the probe, but judged here" % self._untold)
         if self._spool.lost:
-            complain("%d records were lost on their way to the probe, which takes less than there is" % self._spool.lost)
+            self._agent.notice("%d records were lost on their way to the probe, which takes less than there is" % self._spool.lost)
         self._agent.close()
 
     def _deliver(self) -> None:

@@ -20,7 +20,7 @@ from ebpfless_arch.agent.doors import Door, open_doors
 from ebpfless_arch.agent.endpoints import Place, endpoint_of, look_up
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.options import UsageError
-from ebpfless_arch.agent.outputs import complain
+from ebpfless_arch.agent.outputs import Voice
 from ebpfless_arch.agent.peers import Host, Peer
 from ebpfless_arch.agent.reloading import Policies
 from ebpfless_arch.agent.report import Report
@@ -60,11 +60,10 @@ _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 def run(config_file: str, flags: Mapping[str, Any]) -> int:
     """Serve until a signal ends it; returns the exit status. Raises UsageError and OSError before that."""
     settings = config.load(config_file, flags)
-    for warning in settings.warnings:
-        complain(warning)
-    policies = evaluation.load_rules(settings["runtime_security_config.policies.dir"])
-    agent = evaluation.make_agent(policies, settings, "probe", own_source(Processes(Users())))
-    with Probe(settings, policies, agent) as probe, PidFile(settings["probe.pid_file"] or ""):
+    voice = evaluation.voice_of(settings, "probe")
+    policies = evaluation.load_rules(settings["runtime_security_config.policies.dir"], voice)
+    agent = evaluation.make_agent(policies, settings, "probe", voice, own_source(Processes(Users())))
+    with Probe(settings, policies, agent, voice) as probe, PidFile(settings["probe.pid_file"] or ""):
         probe.serve()
     return 0
 
@@ -72,17 +71,18 @@ def run(config_file: str, flags: Mapping[str, Any]) -> int:
 class Probe(Host):
     """The server. It listens as soon as it is made; raises UsageError."""
 
-    def __init__(self, settings: Config, policies: Policies, agent: Agent) -> None:
+    def __init__(self, settings: Config, policies: Policies, agent: Agent, voice: Voice) -> None:
         self._settings = settings
         self._policies = policies
         self._agent = agent
+        self._voice = voice
         self._verbose = settings["probe.verbose"]
         self._secret = read_secret(settings[_WATCH + "secret_file"])
         self._selector = selectors.DefaultSelector()
         self._peers: Dict[int, Peer] = {}
         self._strangers: "Dict[int, Peer]" = {}
         self._sessions = Sessions()
-        self._complaints = Complaints()
+        self._complaints = Complaints(voice)
         self._namespace = procfs.pid_namespace()
         self._looked = 0.0
         self._saved = 0.0
@@ -102,7 +102,7 @@ class Probe(Host):
         self._wake = self._catch_signals()
         self._pages = self._serve_pages(settings["probe.http"])
         self._outlook = self._look_out() if settings["probe.system"] or settings["probe.watch"] else None
-        complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
+        voice.complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
         return self
@@ -116,7 +116,7 @@ class Probe(Host):
             self._outlook.close()
         self._agent.close()
         if self._sessions.missing:
-            complain("%d records were lost before tracers could send them" % self._sessions.missing)
+            self._voice.complain("%d records were lost before tracers could send them" % self._sessions.missing, "warning")
 
     def _look_out(self) -> "Outlook":
         from ebpfless_arch.agent.whole_system import Outlook, watched_paths
@@ -153,7 +153,7 @@ class Probe(Host):
         if not self._settings["probe.insecure"]:
             raise UsageError("other hosts can reach %s: name a --secret-file, which their tracers have as well, or say "
                              "--insecure" % address)
-        complain("warning: anybody who reaches %s is believed, for there is no --secret-file" % address)
+        self._voice.complain("warning: anybody who reaches %s is believed, for there is no --secret-file" % address, "warning")
 
     def _catch_signals(self) -> int:
         """Signals only wake the loop, which then looks what has come."""
@@ -311,7 +311,7 @@ class Probe(Host):
 
     def tell(self, text: str) -> None:
         """A line on stderr."""
-        complain(text)
+        self._voice.complain(text)
 
     # --- what peers ask for ----------------------------------------------------------
 
@@ -372,9 +372,9 @@ class Probe(Host):
 
     def _reload(self) -> None:
         reload = self._policies.reload()
-        complain(reload.line)
+        self._voice.complain(reload.line)
         for problem in reload.problems:
-            complain(str(problem))
+            self._voice.complain(str(problem), "error")
         if reload.taken:
             self._agent.use(self._policies.rules)
             for peer in self._peers.values():
@@ -393,7 +393,8 @@ def _settle_in() -> None:
 class Complaints:
     """Lines about those who were left: a flood of them must not become a flood of lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
         self.left = 0
         self._told = 0
         self._until = 0.0
@@ -404,11 +405,12 @@ class Complaints:
         self.left += 1
         if now > self._until:
             if self._told > _COMPLAINTS_AT_MOST:
-                complain("%d more were left in the last %d s" % (self._told - _COMPLAINTS_AT_MOST, _COMPLAINTS_SECONDS))
+                self._voice.complain("%d more were left in the last %d s"
+                                     % (self._told - _COMPLAINTS_AT_MOST, _COMPLAINTS_SECONDS), "warning")
             self._told, self._until = 0, now + _COMPLAINTS_SECONDS
         self._told += 1
         if self._told <= _COMPLAINTS_AT_MOST:
-            complain(text)
+            self._voice.complain(text, "warning")
 
 
 def _ids(words: List[str]) -> Tuple[int, ...]:

@@ -53,6 +53,11 @@ class LineFile:
         else:
             self._descriptor = _open_for_appending(path)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be appended any more."""
+        return self._descriptor < 0
+
     def is_terminal(self) -> bool:
         """Whether a person is looking."""
         return os.isatty(self._descriptor)
@@ -91,6 +96,7 @@ class LineFile:
             self.dropped += b"".join(self._lines).count(b"\n")
         finally:
             os.close(self._descriptor)
+            self._descriptor = -1
 
     def _is_ready(self, seconds: float) -> bool:
         poll = select.poll()
@@ -108,13 +114,57 @@ def _open_for_appending(path: str) -> int:
     return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
+class Voice:
+    """Says what whoever started us has to know: a line on stderr each, in the form of the outputs that write there.
+
+    `about`: what JSON objects hold of us; None for text.
+    """
+
+    def __init__(self, about: Optional[Dict[str, Any]] = None) -> None:
+        self._about = about
+        self._file: Optional[LineFile] = None
+
+    def share(self, file: LineFile) -> None:
+        """From now on use this file of JSON lines on stderr, so that no object begins within another one."""
+        if self._about is not None:
+            self._file = self._file or file
+
+    def complain(self, text: str, level: str = "info") -> None:
+        """Say it; a stderr that is closed, or that nobody reads, is nobody's problem."""
+        if self._about is None:
+            complain(text)
+        elif self._file is None or self._file.is_closed:
+            _write_line(self._object(text, level))
+        else:
+            try:
+                self._file.add(self._object(text, level))
+                self._file.flush()
+            except OSError:
+                pass
+
+    def log(self, level: str, text: str) -> None:
+        """Say it with its level."""
+        self.complain(text if self._about is not None else "%s: %s" % (level, text), level)
+
+    def _object(self, text: str, level: str) -> str:
+        """As one line that a pipe takes in one piece."""
+        # Heavy, and of no use where text is written.
+        from ebpfless_arch.agent.outputs.notices import notice_text
+
+        return notice_text(text, level, self._about or {}, select.PIPE_BUF - 1)
+
+
 def complain(text: str) -> None:
-    """One line on stderr; a stderr that is closed, or that nobody reads, is nobody's problem."""
-    line = ("ebpfless: %s\n" % text).encode("utf-8", "backslashreplace")
+    """One line of text on stderr; see Voice."""
+    _write_line("ebpfless: " + text)
+
+
+def _write_line(line: str) -> None:
+    data = line.encode("utf-8", "backslashreplace")
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     try:
         if poll.poll(0):
-            os.write(2, line[:select.PIPE_BUF])
+            os.write(2, data[:select.PIPE_BUF - 1] + b"\n")
     except OSError:
         pass
