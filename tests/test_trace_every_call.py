@@ -190,11 +190,12 @@ def succeeded(events: List[Told]) -> List[Told]:
 
 
 def test_what_is_carried_by_none_tells_nothing_and_what_is_looked_for_is_found(program: str, tmp_path: Path) -> None:
-    doing = Doing(program, ["payloads", "looks", "clones"], tmp_path)
+    doing = Doing(program, ["payloads", "looks", "places", "clones"], tmp_path)
     assert [file_path(event) for event in named(doing.parts["payloads"].events, "open")][1:] == [str(tmp_path / "w1")]
     assert {event["evt"]["name"] for event in doing.parts["payloads"].events} == {"open"}
     assert set(doing.results("payloads")) == {16, EBADF}
     assert doing.results("looks") == [0, 0, -10, -10] + [0, -10] * is_32_bit(program)
+    assert doing.results("places") == [0, 0, ESRCH, ESRCH]
     assert doing.results("clones") == [EINVAL, EINVAL]
     (escape,) = [event["evt"]["variables"]["count"] for event in named(doing.parts["clones"].events, "blind_spot")
                  if event["evt"]["variables"]["kind"] == "clone_untraced"][-1:]
@@ -218,7 +219,7 @@ CALLS = ("unlink rmdir rename mkdir link chmod chown utimes chdir xattr mount se
 FURTHER = ("truncate name_to_handle open_by_handle memfd_create mknod splice new_mounts umount chroot pivot_root process_vm "
            "pidfd_getfd unshare setns seccomp keys perf userfaultfd become").split()
 REMAINING = ("opens exec names attributes identities signals mappings mounts sockets sub_calls payloads rings looks "
-             "clones").split()
+             "clones places").split()
 NETWORK = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$0" questions answers stream metadata sockets']
 
 # What no program can do below a tracer, or not on every host: success (True) or failure (False) of a call.

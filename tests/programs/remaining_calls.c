@@ -206,11 +206,18 @@ static void do_clones(void) {
     CALL(clone, 0x00800000 | CLONE_THREAD, 0, 0, 0, 0), CALL(clone3, &arguments, sizeof arguments);
 }
 
+static void do_places(void) {
+    unsigned long mask[16];
+    show("sched_getaffinity", syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) > 0 ? 0 : -1);
+    CALL(sched_setaffinity, 0, sizeof mask, mask);
+    CALL(sched_getaffinity, NO_PID, sizeof mask, mask), CALL(sched_setaffinity, NO_PID, sizeof mask, mask);
+}
+
 static const struct part TABLE[] = {
     {"opens", do_opens}, {"exec", do_exec}, {"names", do_names}, {"attributes", do_attributes},
     {"identities", do_identities}, {"signals", do_signals}, {"mappings", do_mappings}, {"mounts", do_mounts},
     {"sockets", do_sockets}, {"sub_calls", do_sub_calls}, {"payloads", do_payloads}, {"rings", do_rings},
-    {"looks", do_looks}, {"clones", do_clones},
+    {"looks", do_looks}, {"clones", do_clones}, {"places", do_places},
 };
 
 int main(int count, char **names) { return do_parts(TABLE, sizeof TABLE / sizeof *TABLE, count, names); }
