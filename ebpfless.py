@@ -14,7 +14,7 @@ if __name__ == "__main__" and sys.flags.isolated:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ebpfless_arch import __version__
-from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, SETTINGS, Setting, read
+from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, KINDS, SETTINGS, Setting, read
 
 _USAGE = 2
 _FAILED = 125
@@ -65,6 +65,12 @@ def _words(text: str) -> List[str]:
     return words
 
 
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError("'%s' is not a whole number" % text)
+    return int(text)
+
+
 def _pids(text: str) -> List[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdigit() and 0 < int(word) < 1 << 31 for word in words):
@@ -78,6 +84,8 @@ TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
     (("--follow",), dict(action="append", metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
+    (("--debug",), dict(dest="trace.verbose", action="store_true", default=argparse.SUPPRESS, help="the same as --verbose")),
+    (("--pid-per-tracer",), dict(type=_number, metavar="N", help="accepted; one tracer does for any number of processes")),
     (("--pid",), dict(action="append", type=_pids, metavar="PID", help="trace running processes, repeatable: PID,PID ...")),
 )
 
@@ -145,6 +153,27 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             message = "unknown option %s%s" % (unknown[0], nearest(unknown[0].split("=")[0], self.known_options()))
         self.exit(_USAGE, "%s: %s; see '%s --help'\n" % (self.prog, message, self.prog))
+
+    def parse(self, words: List[str]) -> argparse.Namespace:
+        """The options among the words. As in Go's command lines a switch may be followed by =true or =false; the last
+        one of a name counts."""
+        switches = {name: action.dest for action in self._actions for name in action.option_strings if action.const is True}
+        plain, said = [], {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name in switches:
+                said[switches[name]] = self._truth(name, value) if equals else True
+            if name not in switches or not equals:
+                plain.append(word)
+        found = self.parse_args(plain)
+        vars(found).update(said)
+        return found
+
+    def _truth(self, name: str, value: str) -> bool:
+        try:
+            return bool(KINDS["bool"].read(value))
+        except KeyError:
+            self.error("argument %s: '%s' is not true or false" % (name, value))
 
     def known_options(self) -> List[str]:
         """Names of this parser's options."""
@@ -390,7 +419,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if command.name == words[0]:
             parser = _parser(command)
             options, operands = _split(words[1:], parser)
-            found = parser.parse_args(options)
+            found = parser.parse(options)
             found.operands = operands
             if operands and not command.operands:
                 parser.error("'%s' is too much" % operands[0])

@@ -157,7 +157,8 @@ def test_a_stray_variable_is_told_and_no_obstacle() -> None:
 @pytest.mark.parametrize("kind,text,value", [
     ("duration", "500ms", 0.5), ("duration", "1m30s", 90.0), ("duration", "1.5h", 5400.0), ("size", "64KiB", 65536),
     ("size", "16 MB", 16 * 10 ** 6), ("size", "7", 7), ("bool", "On", True), ("address", "unix:/run/x", "unix:/run/x"),
-    ("address", "none", "none"), ("address", "", "none"), ("words", "a, b\nc,,", ["a", "b", "c"]), ("id", "0", 0)])
+    ("address", "none", "none"), ("address", "", "none"), ("words", "a, b\nc,,", ["a", "b", "c"]), ("id", "0", 0),
+    ("id", "-1", None)])
 def test_values(kind: str, text: str, value: Any) -> None:
     found = settings.read(settings.Setting("x", kind, "", ""), text)
     assert found == value and isinstance(found, type(value))
@@ -166,7 +167,7 @@ def test_values(kind: str, text: str, value: Any) -> None:
 @pytest.mark.parametrize("kind,text", [
     ("duration", "5"), ("duration", "s"), ("duration", "-1s"), ("duration", "1.2.3s"), ("size", "KiB"), ("size", "1.5MB"),
     ("size", "1Kb2"), ("address", ":5678"), ("address", "::1:5678"), ("address", "host:0"), ("address", "unix:x"),
-    ("id", "4294967295"), ("id", "-1"), ("bool", "2"), ("number", "1e3")])
+    ("id", "4294967295"), ("id", "-2"), ("bool", "2"), ("number", "1e3")])
 def test_values_that_are_none(kind: str, text: str) -> None:
     with pytest.raises(ValueError):
         settings.read(settings.Setting("x", kind, "", ""), text)

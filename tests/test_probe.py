@@ -1,5 +1,6 @@
 """`ebpfless probe` and tracers that report to it, as processes: what arrives, and whose it is."""
 
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -70,7 +71,6 @@ def test_without_a_probe_nobody_notices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments, words", [
     (["--listen", "nowhere"], "'nowhere' is no address to listen on"),
-    (["--listen", "unix:/nowhere/x"], "cannot listen on unix:/nowhere/x: No such file or directory"),
     (["--secret-file", "/nowhere"], "the secret file /nowhere cannot be read: No such file or directory"),
     (["--listen", "0.0.0.0:1"], "other hosts can reach 0.0.0.0:1: name a --secret-file"),
     (["--peers", "root"], "--peers root: numeric user ids are needed"),
@@ -79,6 +79,22 @@ def test_what_a_user_has_to_change_is_one_line(arguments: List[str], words: str)
     result = run(ebpfless("probe", *(arguments if "--listen" in arguments else ["--listen", "127.0.0.1:1"] + arguments)))
     assert result.status == 2 and result.stderr.count(b"\n") == 1, result.stderr
     assert words in result.stderr.decode() and result.stderr.startswith(b"ebpfless probe: ")
+
+
+def test_a_probe_that_cannot_listen_ends_with_125(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        for options, words in ((["--listen", address], "cannot listen on %s: somebody else does" % address),
+                               (["--listen", "unix:/nowhere/x"], "cannot listen on unix:/nowhere/x: No such file or directory"),
+                               (["--listen", "192.0.2.1:5"], "cannot listen on 192.0.2.1:5: Cannot assign requested address"),
+                               (["--listen", "127.0.0.1:0x"], "'127.0.0.1:0x' is no address"),
+                               (["--listen", "unix:%s/s" % tmp_path, "--http", address],
+                                "cannot listen on %s for --http: Address already in use" % address)):
+            result = run(ebpfless("probe", *options))
+            assert result.status == (2 if "0x" in options[1] else 125) and result.stderr.count(b"\n") == 1, result.stderr
+            assert words in result.stderr.decode() and result.stderr.startswith(b"ebpfless probe: ")
 
 
 def test_a_probe_that_stays_away_is_replaced(tmp_path: Path) -> None:

@@ -57,6 +57,19 @@ def test_an_unknown_option_gets_a_suggestion(option: str, suggestion: str) -> No
     check_complaint(run(trace_command(["echo", "ran"], [option])), WRONG_USAGE, option.split("=")[0], suggestion)
 
 
+@pytest.mark.parametrize("words,status,line", [
+    ("--debug", 0, " stops, "), ("--verbose=true", 0, " stops, "), ("--verbose=T", 0, " stops, "), ("--verbose=false", 0, ""),
+    ("--verbose=false --verbose", 0, " stops, "), ("--verbose --verbose=0", 0, ""), ("--debug=false", 0, ""),
+    ("--verbose --async=true --disable-stats=true --disable-proc-scan=true --disable-seccomp=false --wait-all=false "
+     "--pid-per-tracer 5 --uid=-1 --gid=-1 --uid -1 --gid -1", 0, " stops, "),
+    ("--verbose=maybe", 2, "argument --verbose: 'maybe' is not true or false"),
+    ("--uid=-2", 2, "'-2' is not a numeric id (-1: unchanged)"), ("--pid-per-tracer x", 2, "'x' is not a whole number")])
+def test_options_of_units_written_for_others(words: str, status: int, line: str) -> None:
+    result = run(trace_command(["true"], words.split()))
+    assert result[:2] == (status, b"") and result.stderr.count(b"\n") == bool(line), result
+    assert line in result.stderr.decode()
+
+
 def test_an_unknown_subcommand_gets_a_suggestion() -> None:
     check_complaint(run(ebpfless("trase", "--", "true")), WRONG_USAGE, "trase", "trace")
 

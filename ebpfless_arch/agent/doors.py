@@ -88,7 +88,7 @@ def _answers(path: str) -> bool:
 
 
 def open_doors(endpoint: Endpoint, visit: Visit) -> List[Door]:
-    """Listen there; raises UsageError."""
+    """Listen there; raises UsageError for a name that is none, and OSError."""
     doors: List[Door] = []
     try:
         for place in look_up(endpoint):
@@ -97,15 +97,16 @@ def open_doors(endpoint: Endpoint, visit: Visit) -> List[Door]:
             except OSError as error:
                 if not doors or error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         for door in doors:
             door.close()
-        raise UsageError("cannot listen on %s: %s" % (endpoint.text, _why(error)))
+        raise OSError("cannot listen on %s: %s" % (endpoint.text, _why(error)))
+    except UnicodeError as error:
+        raise UsageError("cannot listen on %s: %s" % (endpoint.text, error))
     return doors
 
 
-def _why(error: Exception) -> str:
-    code = error.errno if isinstance(error, OSError) else None
-    if code == errno.EADDRINUSE:
+def _why(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
         return "somebody else does; `ss -ltnp` or `ss -lxp` tells who, --listen names another address"
-    return str(error.strerror or error) if isinstance(error, OSError) else str(error)
+    return str(error.strerror or error)

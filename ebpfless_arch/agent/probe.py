@@ -69,7 +69,7 @@ def run(config_file: str, flags: Mapping[str, Any]) -> int:
 
 
 class Probe(Host):
-    """The server. It listens as soon as it is made; raises UsageError."""
+    """The server. It listens as soon as it is made; raises UsageError and OSError."""
 
     def __init__(self, settings: Config, policies: Policies, agent: Agent, voice: Voice) -> None:
         self._settings = settings
@@ -142,7 +142,7 @@ class Probe(Host):
             return Pages(look_up(endpoint)[0], lambda: self._report.page,
                          lambda: time.monotonic() < self._looked + _STUCK_SECONDS)
         except OSError as error:
-            raise UsageError("--http %s: %s" % (address, error.strerror or error))
+            raise OSError("cannot listen on %s for --http: %s" % (address, error.strerror or error))
 
     def _check_secrecy(self) -> None:
         """Whoever can connect can make us believe anything, so other hosts need the secret."""

@@ -4,7 +4,7 @@ Parsing, the options of the command line, `ebpfless config` and docs/configurati
 before the tracer is forked, so it imports nothing that is large.
 """
 
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 
 DEFAULT_FILE = "/etc/ebpfless/ebpfless.ini"
@@ -118,7 +118,8 @@ class Kind(NamedTuple):
     json: Tuple[type, ...]
 
 
-_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_TRUTH = {"true": True, "t": True, "yes": True, "on": True, "1": True,
+          "false": False, "f": False, "no": False, "off": False, "0": False}
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "B": 1, "KB": 1000, "MB": 10 ** 6, "GB": 10 ** 9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _NO_ID = 0xFFFFFFFF
@@ -128,7 +129,9 @@ def _read_bool(text: str) -> bool:
     return _TRUTH[text.lower()]
 
 
-def _read_id(text: str) -> int:
+def _read_id(text: str) -> Optional[int]:
+    if text == "-1":
+        return None  # as in setresuid(2): it stays as it is
     if not text.isdigit() or int(text) >= _NO_ID:
         raise ValueError(text)
     return int(text)
@@ -180,7 +183,7 @@ def _read_words(text: str) -> Any:
 
 KINDS: Dict[str, Kind] = {
     "bool": Kind(_read_bool, "true or false", (bool,)),
-    "id": Kind(_read_id, "a numeric id; `id -u NAME` and `id -g NAME` print them", (int,)),
+    "id": Kind(_read_id, "a numeric id (-1: unchanged); `id -u NAME` and `id -g NAME` print them", (int,)),
     "number": Kind(_read_number, "a whole number", (int,)),
     "size": Kind(_read_size, "a number of bytes such as 64KiB or 16MiB", (int, str)),
     "duration": Kind(_read_duration, "a duration such as 500ms or 2s", (str,)),
