@@ -270,6 +270,8 @@ CASES = (
          ". ./contain; /usr/sbin/sysctl @read /srv/host/proc/sys/kernel/core_pattern"),
     Case("container_with_host_files", "bin/docker run --mount type=bind,src=/,dst=/host alpine",
          "bin/docker run --mount type=bind,src=/srv,dst=/host alpine"),
+    Case("history_emptied", "cp /dev/null /home/ann/.bash_history; rm /home/ann/.bash_history; umask 077; "
+         ": > /home/ann/.bash_history", "cp /home/ann/.bash_history .; mv .bash_history /home/ann/.bash_history"),
     Case("history_disabled", "HISTSIZE=0 bin/bash", "HISTSIZE=1000 bin/bash; HISTSIZE=0 bin/env"),
     Case("history_removed", "bin/bash -c 'unset HISTFILE; id'", "bin/bash -c 'echo $HISTFILE'"),
     Case("log_removed", "bin/rm -rf /var/log", "bin/rm -rf /var/log/nginx; bin/rm -rf ./log"),
@@ -284,6 +286,15 @@ CASES = (
 )
 
 WORKS = (
+    # Readline begins a history with O_TRUNC and mode 0600, and puts new ones in the place of old ones.
+    Work("histories", "bash python3", """
+for _ in 1 2; do
+    printf 'echo one\\nexit\\n' | HISTFILE=$PWD/.bash_history bash --norc -i 2>/dev/null
+    python3 -c 'import readline; readline.add_history("x"); readline.write_history_file(".python_history")'
+done
+grep -q one .bash_history
+grep -q x .python_history
+"""),
     Work("bash", "bash", """
 cat > script <<'END'
 #!/bin/bash
