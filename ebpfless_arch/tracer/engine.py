@@ -210,18 +210,21 @@ class Engine:
         """The threads with news and their statuses; writes records out while there are none.
 
         All that is there is taken before any of it is dealt with: the kernel looks for news from the
-        same end each time, so a few busy threads could starve the others.
+        same end each time, so a few busy threads could starve the others. It is noted at once: whoever goes on after a
+        failure has to know of it.
         """
         if self._writer.is_idle() and self.main and not self._ended and len(self._tracees):
-            found = self._places.wait(_next)
-            return [found] + other_news() if len(self._tracees) > 1 else [found]
-        news = pending_news()
+            self._news = [self._places.wait(_next)]
+            if len(self._tracees) > 1:
+                self._news += other_news()
+            return self._news
+        news = self._news = pending_news()
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
         while not news and not self._writer.flush():
             # The next stop ends this as well (SIGCHLD is blocked here): no tracee waits for a slow reader.
             signal.sigtimedwait([signal.SIGCHLD], _PATIENCE_SECONDS)
-            news = pending_news()
+            news = self._news = pending_news()
         if not news and self.standby and self._nobody_is_left():
             self.dismiss_standby()
         return news or [self._places.wait(_next)]
