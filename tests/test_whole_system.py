@@ -12,10 +12,11 @@ from typing import Any, Iterator, List, Sequence
 import pytest
 
 from attaching import Attached, events_so_far
-from blackbox import (Event, Session, ebpfless, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
+from blackbox import (Event, Session, ebpfless, end_tree, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
                       status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.kernel import proc_connector
 from ebpfless_arch.kernel.proc_connector import Connector
+from ordinary import NOBODY, become_nobody, copy_for_all, interpreter
 from probes import Probe
 
 ON = {"EBPFLESS_TRACE_DISABLE_PROC_SCAN": "false"}
@@ -231,6 +232,48 @@ def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> Non
     of_traced = children_of(events, own, "exec")
     assert len(of_traced) == 2 and not any("seen_by" in event["evt"]["variables"] for event in of_traced)
     assert "the whole system by the proc connector: " in probe.errors()
+
+
+@pytest.mark.root
+def test_programs_of_other_users_are_told_as_far_as_they_show(public_dir: Path) -> None:
+    """Their executables are hidden from an ordinary user, their arguments and names are not."""
+    python = interpreter()
+    assert python is not None
+    copy_for_all(public_dir)
+    output = public_dir / "events"
+    output.write_text("")
+    os.chown(str(output), NOBODY, NOBODY)
+    script, program = public_dir / "script", public_dir / "program"
+    script.write_text("#!/bin/sh -e\nsleep 1000; :\n")
+    script.chmod(0o755)
+    shutil.copy("/bin/sleep", str(program))
+    command = [python, "-m", "ebpfless", "trace", "--probe-addr", "none", "--verbose", "--proc-scan-rate", "50ms",
+               "--format", "json", "--events", "--output", str(output), "--", "cat"]
+    begun = []
+    with Session(command, cwd=str(public_dir), preexec_fn=become_nobody, env=dict(environment(**ON), PYTHONPATH=str(public_dir))) as session:
+        def told(words: List[str], name: str = "") -> Event:
+            """The execution of a program that is started again and again, until the view is there."""
+            for _ in range(30):
+                begun.append(subprocess.Popen([name or words[0]] + words[1:], executable=words[0], start_new_session=True))
+                end = time.monotonic() + 1
+                while time.monotonic() < end:
+                    for event in named(read_events(str(output)), "exec"):
+                        if event["process"]["pid"] == begun[-1].pid:
+                            return event
+                    time.sleep(0.02)
+            raise AssertionError(session.errors())
+        try:
+            plain, scripted, hidden = told([str(program), "1000"]), told([str(script)]), told([str(program), "1001"], "other")
+            result = session.finish()
+        finally:
+            for process in begun:
+                end_tree(process.pid)
+                process.wait()
+    assert [event["file"]["path"] for event in (plain, scripted)] == [str(program), str(script)]
+    assert not any("path_resolution_error" in event["file"] for event in (plain, scripted))
+    assert hidden["file"]["path"] == "" and hidden["file"]["path_resolution_error"] == "EACCES"
+    assert hidden["title"] == "program[%d] executed (unreadable path: EACCES) 1001" % hidden["process"]["pid"]
+    assert b" whose path is hidden from us (programs of other users)" in result.stderr and result.status == 0
 
 
 # --- ending ---------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from ebpfless_arch.kernel.statx import FileStatus
 
 _LINEAGE_AT_MOST = 128
 _ENDED_KEPT = 256
+# Why the path of a program is not known: its process hides it from us, or had ended before it was looked at.
+_HIDDEN, _GONE = "EACCES", "ESRCH"
 
 
 class Processes:
@@ -147,6 +149,8 @@ class Processes:
         elif before is not None:
             process.credentials = before.credentials
         process.comm = decoded(comm)
+        if not path:
+            process.file.error = _HIDDEN if comm else _GONE
         process.tty_name = procfs.tty_name(tty)
         process.container, process.cgroup = self._containers.place(cgroup, time)
         self._live[pid] = process

@@ -5,7 +5,7 @@ Nothing in here needs the process to be traced or stopped; what it hides from us
 
 import os
 import struct
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
@@ -20,6 +20,9 @@ _AT_EXECFN = 31
 _KEYS_BELOW = 256
 _PATH_AT_MOST = 4096
 _DESCRIPTORS_AT_MOST = 256
+
+_CLAIMS = 3
+_COMM_LENGTH = 15
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Events and the places in an identity (procfs.identity) that they change.
@@ -93,9 +96,20 @@ def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attrib
         after = known if after == NO_IDENTITY else after
     if not program.path:
         program = program._replace(path=seen.executable)
+    if not program.path and seen.told is not None:
+        program = program._replace(path=_claimed(seen.argv[0], seen.told.comm))
     comm, tty, start = (seen.told.comm, seen.told.tty, seen.told.start) if seen.told is not None else (b"", 0, 0)
     return ((records.EXEC, time, pid, pid, 0, program.path, seen.name or program.path) + seen.argv + envp
             + (program.file, program.interpreter_path, program.interpreter, after, comm, tty, start, cgroup, False))
+
+
+def _claimed(argv: Sequence[bytes], comm: bytes) -> bytes:
+    """The path of the program of another user's process, whose links in /proc are not for us: what its arguments say,
+    where the kernel's name for it agrees; else b"". A script's path comes behind its interpreter and the option of that."""
+    for path in argv[:_CLAIMS]:
+        if comm and path.startswith(b"/") and os.path.basename(path)[:_COMM_LENGTH] == comm:
+            return os.path.realpath(path)
+    return b""
 
 
 def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:
