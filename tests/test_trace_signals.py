@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from blackbox import (Compiler, Session, descendants, run, status_field, thread_states, trace_command,
-                      wait_until)
+from blackbox import (Compiler, Session, descendants, ebpfless, event_options, opens_of, read_events, run, status_field,
+                      thread_states, trace_command, wait_until)
 from terminal import Terminal
 
 SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
@@ -252,6 +252,42 @@ def stop_and_resume(terminal: Terminal, command: str) -> None:
     terminal.expect(r"status=5\r")
     assert terminal.output.count(b"got INT") == 1
     assert pid not in descendants(terminal.process.pid)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_ctrl_z_stops_ebpfless_and_not_what_it_is_attached_to(tmp_path: Path) -> None:
+    output = tmp_path / "events"
+    options = ["trace", "--probe-addr", "none", "--pid"]
+    program = "import os, sys\nfor line in sys.stdin: open(line.strip()).close(); os.write(1, b'opened\\n')"
+    with Session([sys.executable, "-c", program]) as target, Terminal(SHELL) as terminal:
+        def open_one(number: int) -> None:
+            assert target.process.stdin is not None
+            path = tmp_path / str(number)
+            path.write_text("")
+            target.process.stdin.write(os.fsencode(str(path)) + b"\n")
+            target.process.stdin.flush()
+            assert target.line() == "opened"
+
+        terminal.expect(r"prompt\$ ")
+        command = ebpfless(*options, str(target.pid)) + event_options(str(output))
+        terminal.type(" ".join(shlex.quote(word) for word in command) + "\n")
+        terminal.expect("tracing 1 running process;")
+        for number in (1, 2, 3):
+            if number == 2:
+                terminal.type("\x1a")
+            else:
+                os.kill(foreground(terminal), signal.SIGTSTP)
+            terminal.expect("Stopped")
+            terminal.expect(r"prompt\$ ")
+            open_one(number)
+            assert status_field(target.pid, "TracerPid") != "0"
+            assert opens_of(read_events(str(output)), tmp_path / str(number)) == []
+            terminal.type("fg\n")
+            wait_until(lambda: len(opens_of(read_events(str(output)), tmp_path / str(number))) == 1, "it goes on")
+        terminal.type("\x03")
+        terminal.expect(r"prompt\$ ")
+        terminal.type("echo status=$?\n")
+        terminal.expect(r"status=0\r")
 
 
 def foreground(terminal: Terminal) -> int:

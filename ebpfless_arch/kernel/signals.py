@@ -64,6 +64,14 @@ def read_signals(descriptor: int) -> List[Received]:
     return found
 
 
+def stop_by(number: int) -> None:
+    """Do what a blocked stop signal does by default: stop this process until it is continued, or nothing in a process
+    group that nobody oversees."""
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+
+
 def send(pid: int, received: Received) -> None:
     """Send a received signal on to a process, a queued one with its value; raises OSError."""
     if received.code == SI_QUEUE and _sigqueue is not None:

@@ -472,10 +472,12 @@ class Keeper:
 
     def _on_signal_to_us(self, received: signals.Received) -> None:
         """In attach mode signals are for us: the first that says "end" lets the programs go, the second does not wait for
-        the tracer any more (the kernel frees what it holds)."""
+        the tracer any more (the kernel frees what it holds). Ctrl-Z stops us as it stops any program."""
         if received.number in _ENDING and self._tracer:
             os.kill(self._tracer, signal.SIGKILL if self._parting else LET_GO)
             self._parting = True
+        elif received.number == signal.SIGTSTP:
+            signals.stop_by(received.number)  # the tracer, in a group of its own, goes on
 
     def _leave_group(self) -> None:
         """What is sent to the command's process group is for the command, and reaches it without us: from now on we
