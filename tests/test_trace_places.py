@@ -8,7 +8,7 @@ from typing import FrozenSet, List
 
 import pytest
 
-from blackbox import Session, descendants, rule, run, status_field, trace_command, wait_until, write_policy
+from blackbox import REPOSITORY, Session, descendants, rule, run, status_field, trace_command, wait_until, write_policy
 
 ALL = frozenset(os.sched_getaffinity(0))
 
@@ -122,3 +122,17 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
             if member == pid:
                 os.kill(member, signal.SIGTERM)
         assert session.finish().status == -signal.SIGTERM
+
+
+def test_an_alarm_during_an_alarm_loses_no_stop(tmp_path: Path) -> None:
+    """What an alarm's handler raised went out of waitpid, and the stop that it had taken was lost with it."""
+    quick = ("import sys; sys.path.insert(0, %r)\n"
+             "from ebpfless_arch.tracer import places\n"
+             "places._PERIOD_SECONDS, places._THIN, places._GAIN = 0.00015, -1, 100.0\n"
+             "import ebpfless; sys.exit(ebpfless.main(sys.argv[1:]))" % str(REPOSITORY))
+    loops = str(tmp_path / "loops")
+    assert run(["gcc", "-O2", "-o", loops, str(REPOSITORY / "scripts" / "loops.c")]).status == 0
+    for _ in range(3):
+        result = run([sys.executable, "-c", quick, "trace", "--probe-addr", "none"] + options(tmp_path)
+                     + ["--", loops, "live", "5", "2003", "/etc/hostname"])
+        assert (result.status, result.stderr) == (0, b""), "the tracer never failed"

@@ -64,9 +64,10 @@ class Table:
 
     def drop(self, tid: int) -> None:
         """A thread has its own again, or is gone."""
-        slot = self._slots.pop(tid)
-        self._SLOT.pack_into(self._memory, self._at(slot), 0, b"")
-        self._free.append(slot)
+        slot = self._slots.pop(tid, -1)
+        if slot >= 0:
+            self._SLOT.pack_into(self._memory, self._at(slot), 0, b"")
+            self._free.append(slot)
 
     def use(self, cpu: int) -> None:
         """The CPU that they are narrowed to."""
@@ -235,7 +236,10 @@ class Places:
     def _on_alarm(self, number: int, frame: object) -> None:
         self._due = True
         if self._waiting:
+            # Another alarm may come while this one is dealt with, and what is raised here would lose a stop.
+            self._waiting = False
             self._look()
+            self._waiting = True
 
     def _look(self) -> None:
         """Every now and then: is it still of use?"""
@@ -302,8 +306,10 @@ class Places:
 
     def _restore(self, tids: List[int]) -> None:
         for tid in tids:
-            _widen(tid, self._narrowed.pop(tid), self._cpu)
-            self._table.drop(tid)
+            mask = self._narrowed.pop(tid, None)
+            if mask is not None:
+                _widen(tid, mask, self._cpu)
+                self._table.drop(tid)
 
 
 def _widen(tid: int, mask: Mask, cpu: int) -> None:
