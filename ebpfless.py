@@ -83,6 +83,7 @@ _CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="
 TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
     (("--follow",), dict(action="append", metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
+    (("--no-colocate",), dict(action="store_true", help="accepted; it is the default")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
     (("--debug",), dict(dest="trace.verbose", action="store_true", default=argparse.SUPPRESS, help="the same as --verbose")),
     (("--pid-per-tracer",), dict(type=_number, metavar="N", help="accepted; one tracer does for any number of processes")),

@@ -138,7 +138,7 @@ def test_a_side_car_attaches_to_what_it_shares_processes_with(
             tracer.signal("TERM")
             result = tracer.wait()
         assert result.status == 0
-        told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
+        told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{\"agent")]
         assert {event["container"]["id"] for event in told} == {service.id}
         assert {event["process"]["pid"] for event in told} == {1}
         # It runs on as if nothing had been.
@@ -210,7 +210,7 @@ def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
             probe.signal("TERM")
             result = probe.wait()
     assert result.status == 0
-    told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{")]
+    told = [json.loads(line.decode()) for line in result.stderr.splitlines() if line.startswith(b"{\"agent")]
     assert sorted(event["container"]["id"] for event in told) == sorted(ids.values() or [tracer.id for tracer in tracers])
     assert {event["agent"]["rule_id"] for event in told} == {"credential_file_read"}
 

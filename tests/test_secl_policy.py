@@ -278,11 +278,11 @@ def test_the_published_policy_loads_without_a_problem() -> None:
     facts = dict(this_host().facts, **{"kernel.version.major": 6, "kernel.version.minor": 1})
     loaded = load_policies([_PUBLISHED], Host(facts))
     assert loaded.problems == []
-    assert len(loaded.rules) == 239
+    assert len(loaded.rules) == 248
     statuses = [skipped.status for skipped in loaded.skipped]
     assert statuses.count("filtered") == 64
     assert loaded.rule_set.event_types == frozenset(
         "exec exit open unlink rename chmod chown link utimes bpf connect load_module ptrace mount accept chdir prctl "
-        "setsockopt setuid signal dns imds cgroup_write selinux".split())
+        "setsockopt setuid signal dns dns.response imds cgroup_write selinux".split())
     reasons = [skipped.reason for skipped in loaded.skipped if skipped.status == "unavailable"]
     assert sum(not reason.startswith("event ") for reason in reasons) == 20

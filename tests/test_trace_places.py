@@ -23,7 +23,7 @@ while os.getppid() != 1:
 
 
 def options(tmp_path: Path) -> List[str]:
-    return ["--policy", write_policy(tmp_path / "policy.json", [rule("shadow", 'open.file.path == "/etc/shadow"')])]
+    return ["--colocate", "--policy", write_policy(tmp_path / "policy.json", [rule("shadow", 'open.file.path == "/etc/shadow"')])]
 
 
 def affinity(pid: int) -> FrozenSet[int]:
@@ -112,8 +112,8 @@ sys.stdin.readline()
         assert session.finish().status == 0
 
 
-def test_it_can_be_left_out(tmp_path: Path) -> None:
-    command = trace_command([sys.executable, "-c", STOPPING], options(tmp_path) + ["--no-colocate"])
+def test_it_is_done_on_request_only(tmp_path: Path) -> None:
+    command = trace_command([sys.executable, "-c", STOPPING], options(tmp_path)[1:] + ["--no-colocate"])
     with Session(command) as session:
         pid = int(session.line())
         for _ in range(503):

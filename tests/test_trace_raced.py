@@ -25,7 +25,9 @@ def run_until_raced(command: Sequence[str], kind: str, folder: Path, count: int,
     Returns the events of the last run."""
     for _ in range(RUNS_AT_MOST):
         result = run_traced(command, **options)
-        assert (result.status, result.stderr) == (0, b"")
+        # A rule that matches too often is not written each time, and that is said.
+        said = [line for line in result.stderr.splitlines() if b"matched too often" not in line]
+        assert (result.status, said) == (0, [])
         told = said_and_taken(result.events, kind, folder)
         assert len(told) == count
         assert [raced for _, _, raced in told] == [said != taken for said, taken, _ in told]

@@ -127,4 +127,4 @@ def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:
     return Plan(command, packed(interest), not settings["trace.disable_seccomp"], not settings["trace.disable_stats"],
                 settings["trace.uid"], settings["trace.gid"], os.getpid(), settings["trace.on_failure"] == "kill",
-                io_uring=settings["trace.io_uring"], colocate=not settings["trace.no_colocate"])
+                io_uring=settings["trace.io_uring"], colocate=settings["trace.colocate"])

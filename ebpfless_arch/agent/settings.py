@@ -57,8 +57,8 @@ SETTINGS = (
     Setting("trace.io_uring", "choice:allow|alert|deny", "alert", "what passes through an io_uring is not seen: "
             "allow it, tell of it, or refuse it (EPERM)", "--io-uring"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),
-    Setting("trace.no_colocate", "bool", "false", "never keep tracer and program on one CPU while stops come thick and fast",
-            "--no-colocate"),
+    Setting("trace.colocate", "bool", "false", "keep tracer and program on one CPU while stops come thick and fast",
+            "--colocate"),
     Setting("trace.verbose", "bool", "false", "show debug lines of log actions, and at the end what was counted", "--verbose"),
     Setting("trace.service", "text", "", "tag of all events: the service", variables=("DD_SERVICE",)),
     Setting("trace.env", "text", "", "tag of all events: the environment", variables=("DD_ENV",)),
