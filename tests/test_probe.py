@@ -1,5 +1,6 @@
 """`ebpfless probe` and tracers that report to it, as processes: what arrives, and whose it is."""
 
+import os
 import socket
 import subprocess
 import time
@@ -97,6 +98,29 @@ def test_a_probe_that_cannot_listen_ends_with_125(tmp_path: Path) -> None:
             assert words in result.stderr.decode() and result.stderr.startswith(b"ebpfless probe: ")
 
 
+def test_a_probe_that_is_not_reached_is_told_where_somebody_asks(tmp_path: Path) -> None:
+    address = "127.0.0.1:%d" % free_port()
+    options = ["trace", "--probe-addr"]
+    assert run(ebpfless(*options, address, "--", "true")) == (0, b"", b"", [])
+    waiting = run(ebpfless(*options, address, "--wait-probe", "0.3s", "--", "true"))
+    assert waiting == (0, b"", b"ebpfless: no answer from the probe at %b within 0.3 s (Connection refused); we begin without "
+                       b"it, and go on looking\n" % address.encode(), [])
+    verbose = run(ebpfless(*options, address, "--verbose", "--", "true")).stderr.decode().splitlines()
+    assert len(verbose) == 2 and " stops, " in verbose[1], verbose
+    assert verbose[0] == ("ebpfless: no probe at %s so far (Connection refused); the rules are evaluated here until one answers"
+                          % address)
+    unknown = run(ebpfless(*options, "no-such-host.invalid:5678", "--wait-probe", "2s", "--", "true"))
+    assert unknown.status == 0 and unknown.stderr.decode().splitlines()[0] == (
+        "ebpfless: the probe is not looked for at no-such-host.invalid:5678 for now: no name server knows that host")
+
+
+def test_with_verbose_it_is_told_how_much_the_probe_got(tmp_path: Path) -> None:
+    with Probe(tmp_path) as probe:
+        result = run(probe.tracer(["sh", "-c", "cat /etc/shadow >/dev/null"], "--wait-probe", "20", "--verbose"))
+        count, words = result.stderr.decode().splitlines()[0].split(" ", 2)[1:]
+    assert words == "records were handed to the probe" and int(count) > 3, result
+
+
 def test_a_probe_that_stays_away_is_replaced(tmp_path: Path) -> None:
     policy = write_policy(tmp_path / "p.json", [rule("reads", 'open.file.path == ~"%s/*"' % tmp_path)])
     first, second, go = tmp_path / "first", tmp_path / "second", tmp_path / "go"
@@ -121,18 +145,25 @@ def test_a_probe_that_stays_away_is_replaced(tmp_path: Path) -> None:
 def test_records_that_find_no_room_while_the_probe_is_away_are_judged_here(tmp_path: Path) -> None:
     go, output = tmp_path / "go", str(tmp_path / "local.json")
     marked = [str(tmp_path / ("%d.marked" % number)) for number in range(503)]
-    script = 'while ! [ -e "$0" ]; do sleep 0.02; done; for name; do : >"$name"; done; exit 7'
+    script = ': >"$0.begun"; while ! [ -e "$0" ]; do sleep 0.02; done; ' \
+             'for name in {0..502}; do : >"${0%go}$name.marked"; done; exit 7'
     with Probe(tmp_path) as probe:
-        tracer = subprocess.Popen(probe.tracer(["bash", "-c", script, str(go)] + marked, "--events", "--format", "json",
+        tracer = subprocess.Popen(probe.tracer(["bash", "-c", script, str(go)], "--events", "--format", "json",
                                                "--output", output, "--wait-probe", "20", "--spool", "16KiB"),
                                   env=environment(), stderr=subprocess.PIPE)
-        wait_until(lambda: "has come from" in probe.errors(), "the tracer comes")
+        wait_until(lambda: (tmp_path / "go.begun").exists(), "the tracer has come, and its command begins")
         probe.kill()
+        wait_until(lambda: not has_socket(tracer.pid), "the tracer has noticed")
         go.write_text("")
         _, errors = tracer.communicate(timeout=60)
         assert (tracer.returncode, errors) == (7, b"")
     opened = [event["file"]["path"] for event in read_events(output) + probe.events() if event["evt"]["name"] == "open"]
     assert sorted(path for path in opened if path.endswith(".marked")) == sorted(marked)
+
+
+def has_socket(pid: int) -> bool:
+    """Whether a process has a socket open."""
+    return any(os.readlink("/proc/%d/fd/%s" % (pid, name)).startswith("socket:") for name in os.listdir("/proc/%d/fd" % pid))
 
 
 @pytest.mark.slow
@@ -175,7 +206,10 @@ def test_what_outlives_its_command_reports_on(tmp_path: Path) -> None:
 
 def test_a_name_that_nobody_knows_delays_nothing() -> None:
     result = run(ebpfless("trace", "--probe-addr", "nobody.invalid:5678", "--", "sh", "-c", "exit 7"))
-    assert (result.status, result.stderr) == (7, b"")
+    assert result.status == 7
+    # A command that is over at once may be over before the name servers have answered.
+    assert result.stderr in (b"", b"ebpfless: the probe is not looked for at nobody.invalid:5678 for now: no name server knows "
+                             b"that host\n")
 
 
 def test_a_tracer_that_attaches_reports_as_well(tmp_path: Path) -> None:

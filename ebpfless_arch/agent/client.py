@@ -45,6 +45,10 @@ class Handler:
         """There is no link any more, or none has come about."""
 
 
+class _UnknownHost(OSError):
+    """There is no such name."""
+
+
 class Client:
     """`hello` gives what is to be said at the beginning of a link, `session` is this run's random name."""
 
@@ -55,6 +59,8 @@ class Client:
         self._handler = handler
         self.session = os.urandom(wire.SESSION_BYTES)
         self.acknowledged = 0
+        # Why there was no link the last time that one was wanted.
+        self.trouble = "no answer yet"
         # Whether the probe may order: it has to know the secret, or is of root or of our own user.
         self.is_trusted = False
         self._places: List[Place] = []
@@ -65,6 +71,11 @@ class Client:
         self._pause = _FIRST_PAUSE_SECONDS
         self._due = 0.0
         self._heard = 0.0
+
+    @property
+    def address(self) -> str:
+        """Where the probe is looked for."""
+        return self._endpoint.text
 
     @property
     def link(self) -> Optional[TracerEnd]:
@@ -139,7 +150,7 @@ class Client:
                 return
             self._places = found
         if not self._places:
-            raise OSError("%s is not known" % self._endpoint.host)
+            raise _UnknownHost("the probe is not looked for at %s for now: no name server knows that host" % self._endpoint.text)
         self._place = self._places.pop(0)
         self._due = now + _CONNECT_SECONDS
         self._stream = stream.connect(self._place)
@@ -180,7 +191,8 @@ class Client:
         else:
             self._due = now + self._pause * random.uniform(0.8, 1.2)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        self._handler.on_down(str(error) if isinstance(error, WireError) else "", was_up)
+        self.trouble = str(getattr(error, "strerror", "") or error)
+        self._handler.on_down(str(error) if isinstance(error, (WireError, _UnknownHost)) else "", was_up)
 
     # --- the link ------------------------------------------------------------------
 

@@ -45,9 +45,13 @@ class _Question(NamedTuple):
 
 
 class Forwarder(Receiver, Handler):
-    """`agent` judges here, `roll` knows whoever started us."""
+    """`agent` judges here, `roll` knows whoever started us; `verbose` tells how it goes with the probe."""
 
-    def __init__(self, agent: Agent, spool: Spool, roll: Roll, users: Users, around: Surroundings) -> None:
+    def __init__(self, agent: Agent, spool: Spool, roll: Roll, users: Users, around: Surroundings,
+                 verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._missed = False
+        self._stored = 0
         self._agent = agent
         self._spool = spool
         self._roll = roll
@@ -80,6 +84,10 @@ class Forwarder(Receiver, Handler):
         end = time.monotonic() + seconds
         while self._client.link is None and time.monotonic() < end:
             self._rest(min(0.05, end - time.monotonic()))
+        if self._client.link is None and not self._complained:
+            self._missed = True
+            self._agent.notice("no answer from the probe at %s within %g s (%s); we begin without it, and go on looking"
+                               % (self._client.address, seconds, self._client.trouble))
         return self._wanted
 
     def begin(self, seen: Interest) -> None:
@@ -115,6 +123,7 @@ class Forwarder(Receiver, Handler):
             self._agent.receive(record)
             self._roll.apply(record)
             return
+        self._stored += 1
         self._spool.put(packed, vital)
 
     def judge(self, record: Record, answer: Answer) -> None:
@@ -256,6 +265,10 @@ class Forwarder(Receiver, Handler):
             self._judge_instead(number)
         if was_up:
             self._down_since = time.monotonic()
+        elif self._verbose and not reason and not self._missed:
+            self._missed = True
+            self._agent.notice("no probe at %s so far (%s); the rules are evaluated here until one answers"
+                               % (self._client.address, self._client.trouble))
         if self._judging and self._forwarding:
             self._forwarding = False
             left = list(self._spool.drain())
@@ -319,6 +332,8 @@ class Forwarder(Receiver, Handler):
         if not self._left and self._forwarding:
             self._deliver()
         self._client.close()
+        if self._verbose and self._stored:
+            self._agent.notice("%d records were handed to the probe" % max(0, self._stored - self._untold - self._spool.lost))
         if self._untold:
             self._agent.notice("%d records were not told to the probe, but judged here" % self._untold)
         if self._spool.lost:

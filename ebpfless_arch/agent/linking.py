@@ -30,7 +30,7 @@ def link(agent: Agent, interest: Interest, config: Config, around: Surroundings,
     to. Raises UsageError."""
     secret = read_secret(config[_WATCH + "secret_file"])
     outer = outer_records(*map(parent_of, pids)) if pids else outer_records(os.getppid())
-    forwarder = Forwarder(agent, _spool(config), Roll(outer), Users(), around)
+    forwarder = Forwarder(agent, _spool(config), Roll(outer), Users(), around, config["trace.verbose"])
     hello = Hello(procfs.pid_namespace(), around.container, int(time.time() * 1e9),
                   None if pids else tuple(map(decoded, command)), "attached" if pids else "wrapped")
     forwarder.start(Client(endpoint_of(config[_WATCH + "socket"]), lambda: hello, secret, forwarder))
