@@ -84,9 +84,13 @@ ATTACHING = pytest.mark.parametrize("mode,threads", [
     ([], 1), pytest.param([], 5, marks=pytest.mark.slow), pytest.param(["--disable-seccomp"], 1, marks=pytest.mark.slow),
     pytest.param(["--disable-seccomp"], 5, marks=pytest.mark.slow)])
 
+# Known and open: on a busy machine a debugger that attaches sometimes never gets its target.
+SOMETIMES_HANGS = pytest.mark.xfail(reason="a debugger that attaches does not always get its target", strict=False)
+
 
 @needs_strace
 @ATTACHING
+@SOMETIMES_HANGS
 def test_strace_attaches_and_leaves(mode: List[str], threads: int, tmp_path: Path, compile_c: Compiler) -> None:
     told = tmp_path / "told"
     debugger = "strace -f -e trace=openat -o {} -p $pid & debugger=$!; read word; kill -INT $debugger; wait $debugger".format(told)
@@ -101,6 +105,7 @@ def test_strace_attaches_and_leaves(mode: List[str], threads: int, tmp_path: Pat
 
 @needs_gdb
 @ATTACHING
+@SOMETIMES_HANGS
 def test_gdb_attaches_and_leaves(mode: List[str], threads: int, tmp_path: Path, compile_c: Compiler) -> None:
     debugger = "gdb -nx -batch -ex 'info threads' -ex 'shell read word' -p $pid"
     attach(debugger, lambda errors: errors.count(b"Thread 0x") > threads, threads, tmp_path, compile_c("open_loop.c"), mode)
