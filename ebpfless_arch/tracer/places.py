@@ -7,7 +7,8 @@ own back. Where that does not make it faster, or several of them want to run at 
 
 No program sees it: to ask for an affinity or to set one is a stop, and before such a call all have their own, which they
 keep until it is over. Children that are born narrow get their parent's. A tracer that is killed leaves a table in memory
-that it shares with the keeper, and the next tracer puts all of them back first.
+that it shares with the keeper, and the next tracer puts all of them back first. It is done on request only: who was born
+in the moment without a tracer, or had its cpuset changed while narrow, may not get its own back.
 """
 
 import os
