@@ -5,8 +5,9 @@ import errno
 import mmap
 import os
 import signal
+import traceback
 from pathlib import Path
-from typing import Iterator, List
+from typing import Callable, Iterator, List, Sequence
 
 import pytest
 
@@ -18,6 +19,7 @@ from ebpfless_arch.kernel.memory import PAGE, Memory
 from ebpfless_arch.kernel.seccomp import Block, Condition, Match
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.syscalls import CLONE_UNTRACED
+from forbidding import forbid
 
 WAYS = ["process_vm_readv", "mem", "peek"]
 X32 = 0x40000000
@@ -125,12 +127,74 @@ def test_a_vanished_tracee_is_told_as_such() -> None:
         procfs.stat(pid)
 
 
-def test_writing() -> None:
-    buffer = ctypes.create_string_buffer(b"before")
-    with Sleeper() as pid:
-        Memory().write(pid, ctypes.addressof(buffer), b"after!")
-        assert Memory().string(pid, ctypes.addressof(buffer), 100) == b"after!"
-    assert buffer.value == b"before"
+# What a container may forbid of the calls by which memory is written, until only PTRACE_POKEDATA is left.
+CLOSED = [(), ("process_vm_writev",), ("process_vm_writev", "pwrite64"), ("process_vm_writev", "pwrite64", "process_vm_readv", "pread64")]
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """The exit status of a child that does this: 0 when nothing was raised."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            if status:
+                traceback.print_exc()
+            os._exit(status)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS])
+@pytest.mark.parametrize("closed", CLOSED, ids=["by-call", "by-file", "by-word", "by-word-alone"])
+def test_writing_wherever_the_words_begin_and_end(closed: Sequence[str], code: int) -> None:
+    text = bytes(range(33, 33 + 40))
+    buffer = ctypes.create_string_buffer(text)
+    begin = ctypes.addressof(buffer)
+
+    def work() -> None:
+        with Sleeper() as pid:
+            if closed:
+                forbid(closed, code)
+            for first in range(9):
+                for size in (0, 1, 5, 7, 8, 9, 16, 29):
+                    Memory().write(pid, begin + first, b"#" * size)
+                    assert Memory().string(pid, begin, 100) == text[:first] + b"#" * size + text[first + size:]
+                    Memory().write(pid, begin, text)
+
+    assert in_a_child(work) == 0
+    assert buffer.value == text
+
+
+@pytest.mark.parametrize("closed", CLOSED, ids=["by-call", "by-file", "by-word", "by-word-alone"])
+def test_writing_what_the_tracee_has_write_protected(closed: Sequence[str], end_of_mapping: int) -> None:
+    begin = end_of_mapping - PAGE
+    ctypes.memmove(begin, b"before", 7)
+
+    def work() -> None:
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(begin), ctypes.c_size_t(PAGE), mmap.PROT_READ) == 0
+        with Sleeper() as pid:
+            if closed:
+                forbid(closed)
+            Memory().write(pid, begin, b"after!")
+            assert Memory().string(pid, begin, 100) == b"after!"
+
+    assert in_a_child(work) == 0
+
+
+@pytest.mark.parametrize("closed", CLOSED, ids=["by-call", "by-file", "by-word", "by-word-alone"])
+def test_writing_where_nothing_is_is_an_error(closed: Sequence[str], end_of_mapping: int) -> None:
+    def work() -> None:
+        with Sleeper() as pid:
+            if closed:
+                forbid(closed)
+            for address in (0, end_of_mapping, (1 << 64) - 16):
+                with pytest.raises(OSError) as problem:
+                    Memory().write(pid, address, b"word")
+                assert problem.value.errno in (errno.EFAULT, errno.EIO)
+
+    assert in_a_child(work) == 0
 
 
 # --- filters ---------------------------------------------------------------------

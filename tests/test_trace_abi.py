@@ -1,5 +1,6 @@
 """Other doors into the kernel: the i386 ABI, 32-bit programs, CLONE_UNTRACED, x32 and nonsense numbers."""
 
+import errno
 import os
 import platform
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import List, Tuple
 import pytest
 
 from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, opens_of, retval, run, run_traced
+from forbidding import forbidding
 
 of_amd64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the ABIs of amd64")
 
@@ -84,6 +86,20 @@ def test_children_cannot_escape_by_clone_untraced(options: List[str], compile_c:
     assert "clone" in made
     assert [entry[:2] for entry in seen_opens(traced.events, tmp_path)] == [(name, 0) for name in made]
     assert len(named(traced.events, "fork")) == len(made)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS])
+def test_nor_where_the_calls_for_others_memory_are_forbidden(code: int, compile_c: Compiler, tmp_path: Path) -> None:
+    """The flag in clone3's structure is cleared in the program's memory."""
+    command = [compile_c("untraced.c"), str(tmp_path)]
+    for name in ("clone", "clone-vfork", "clone3", "clone3-vfork"):
+        (tmp_path / name).write_text("")
+    native = run(command)
+    traced = run_traced(command, preexec_fn=forbidding(["process_vm_readv", "process_vm_writev", "pwrite64"], code))
+    assert traced._replace(events=[]) == native
+    made = [line.split()[0] for line in native.stdout.decode().splitlines() if line.endswith(" 0")]
+    assert [entry[:2] for entry in seen_opens(traced.events, tmp_path)] == [(name, 0) for name in made]
+    assert len(named(traced.events, "fork")) == len(made) >= 2
 
 
 @pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])

@@ -1,7 +1,7 @@
 """Memory of another process, by the best way that works here.
 
 process_vm_readv(2) is one call; some container profiles forbid it, then
-/proc/PID/mem; at last PTRACE_PEEKDATA, word by word. The first two need one
+/proc/PID/mem; at last PTRACE_PEEKDATA, word by word; writing likewise. The first two need one
 piece per page: before CentOS 7's and 4.x kernels a piece that runs off a
 mapping reads nothing at all (measured on 3.4 and 3.10).
 """
@@ -13,14 +13,16 @@ import struct
 from typing import Callable, List, Optional
 
 from ebpfless_arch.kernel import ptrace
+from ebpfless_arch.kernel.ptrace import WORD
 from ebpfless_arch.kernel.libc import Piece, bare, failure, function
 
 PAGE = 4096
 _CHUNK = 512
-_WORD = (1 << 64) - 1
+_ALL_BITS = (1 << 64) - 1
 _MOST = 64 * PAGE
 
-_WAY_IS_CLOSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
+# ENOENT: there is no /proc, or it hides the tracee; that it is gone is told by the next way.
+_WAY_IS_CLOSED = (errno.ENOSYS, errno.EPERM, errno.EACCES, errno.ENOENT)
 _UNREADABLE = (errno.EFAULT, errno.EIO, errno.EINVAL, errno.ENOMEM, errno.EOVERFLOW)
 
 
@@ -99,7 +101,7 @@ class Memory:
         if self._ways[0] != self._by_call or _quick_vm_readv is None:
             return b""
         size = min(_CHUNK, PAGE - address % PAGE)
-        _VECTOR.pack_into(self._from, 0, address & _WORD, size)
+        _VECTOR.pack_into(self._from, 0, address & _ALL_BITS, size)
         count = _quick_vm_readv(tid, self._into, 1, self._from, 1, 0)
         found = self._begin.value
         # What lies behind is left over from another call.
@@ -123,22 +125,15 @@ class Memory:
         return found
 
     def write(self, tid: int, address: int, data: bytes) -> None:
-        """Write into the tracee, by /proc/PID/mem where it has write-protected its memory (ptrace(2) may write there, to a
-        copy of its own if it is a file's); raises OSError."""
-        try:
-            self._write_by_call(tid, address, data)
-        except OSError as error:
-            if error.errno not in _WAY_IS_CLOSED + _UNREADABLE:
-                raise
-            self._write_by_file(tid, self.untagged(address), data)
-
-    def _write_by_file(self, tid: int, address: int, data: bytes) -> None:
-        memory = os.open("/proc/%d/mem" % tid, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            if os.pwrite(memory, data, address) != len(data):
-                raise OSError(errno.EFAULT, "only a part could be written")
-        finally:
-            os.close(memory)
+        """Write into a stopped tracee, by the first way that works: /proc/PID/mem and PTRACE_POKEDATA also write where it
+        has write-protected its memory (to a copy of its own, if it is a file's). Raises OSError."""
+        for way in (self._write_by_call, self._write_by_file):
+            try:
+                return way(tid, address, data)
+            except OSError as error:
+                if error.errno not in _WAY_IS_CLOSED + _UNREADABLE:
+                    raise
+        self._write_by_word(tid, address, data)
 
     def _write_by_call(self, tid: int, address: int, data: bytes) -> None:
         local = Piece(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, len(data))
@@ -147,6 +142,27 @@ class Memory:
             raise OSError(errno.ENOSYS, "process_vm_writev is not in this C library")
         if _process_vm_writev(tid, ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0) != len(data):
             raise failure("process_vm_writev to %d" % tid, {})
+
+    def _write_by_file(self, tid: int, address: int, data: bytes) -> None:
+        memory = os.open("/proc/%d/mem" % tid, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            if os.pwrite(memory, data, self.untagged(address)) != len(data):
+                raise OSError(errno.EFAULT, "only a part could be written")
+        except OverflowError:
+            raise OSError(errno.EFAULT, "no address of memory")
+        finally:
+            os.close(memory)
+
+    def _write_by_word(self, tid: int, address: int, data: bytes) -> None:
+        first = self.untagged(address)
+        start, end = first - first % WORD, first + len(data)
+        for at in range(start, end, WORD):
+            word = data[max(at - first, 0):at + WORD - first]
+            if len(word) < WORD:
+                around = ptrace.peek(tid, at)
+                before = max(first - at, 0)
+                word = around[:before] + word + around[before + len(word):]
+            ptrace.poke(tid, at, word)
 
     def untagged(self, address: int) -> int:
         """A pointer without its tag."""
@@ -185,14 +201,13 @@ class Memory:
 
     def _by_word(self, tid: int, address: int, size: int) -> bytes:
         found = b""
-        word = struct.calcsize("l")
         address = self.untagged(address)
-        at = address - address % word
+        at = address - address % WORD
         try:
             while at < address + size:
                 found += ptrace.peek(tid, at)
-                at += word
+                at += WORD
         except OSError as error:
             if error.errno not in _UNREADABLE:
                 raise
-        return found[address % word:][:size]
+        return found[address % WORD:][:size]

@@ -9,6 +9,7 @@ from ebpfless_arch.kernel.libc import Piece, bare, failure, function
 
 # Requests (include/uapi/linux/ptrace.h).
 PEEKDATA = 2
+POKEDATA = 5
 CONT = 7
 GETREGS = 12
 SETREGS = 13
@@ -42,6 +43,9 @@ EVENT_SECCOMP = 7
 EVENT_STOP = 128
 
 WALL = 0x40000000
+
+WORD = struct.calcsize("l")
+"""Bytes that `peek` and `poke` move."""
 
 # What GET_SYSCALL_INFO says a stop is.
 INFO_NONE, INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = range(4)
@@ -122,6 +126,11 @@ def peek(tid: int, address: int) -> bytes:
     if word == -1 and ctypes.get_errno():
         raise failure("ptrace(PEEKDATA) of %d" % tid, _ADVICE)
     return struct.pack("l", word)
+
+
+def poke(tid: int, address: int, word: bytes) -> None:
+    """Write one word (WORD bytes) into a stopped thread's memory; raises OSError (EIO, EFAULT) where that cannot be."""
+    _request("POKEDATA", POKEDATA, tid, address, struct.unpack("L", word)[0])
 
 
 class Registers:
