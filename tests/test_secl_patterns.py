@@ -4,12 +4,13 @@ import itertools
 import random
 import re
 import time
-from typing import List
+from typing import List, Tuple
 
 import pytest
 
 from ebpfless_arch.rules.patterns import Flavor, PatternError, TextSet, check_path, shape_of
-from ebpfless_arch.rules.regex import Regex, RegexError
+from ebpfless_arch.rules.regex import Regex
+from ebpfless_arch.rules.regex_text import RegexError
 
 GLOB = Flavor(glob=True)
 PLAIN = Flavor()
@@ -186,6 +187,15 @@ def test_regexes_agree_with_python_where_both_mean_the_same() -> None:
         ours, theirs = Regex(pattern), re.compile(pattern, re.ASCII)
         for text in texts:
             assert ours.search(text) is bool(theirs.search(text)), (pattern, text)
+
+
+@pytest.mark.parametrize("pattern, wanted", [
+    ("abc", ("abc",)), ("ab*c", ("a",)), ("ab+cd", ("cd",)), ("(abc|de)x?", ("abc", "de")), ("(abc|d*)ef", ("ef",)),
+    (r"a\bb", ("ab",)), ("a(bc)d", ("abcd",)), ("(?i)abc", ()), ("[ab]c", ("c",)), ("[ab]|c", ()), (".*", ()),
+    ("x{2,}yz", ("yz",)), (r"\Qa.b\E", ("a.b",)), ("(ab){0,2}c", ("c",)), ("", ()), ("a|", ()),
+])
+def test_what_a_text_must_have_to_match(pattern: str, wanted: Tuple[str, ...]) -> None:
+    assert Regex(pattern).needles == wanted
 
 
 def test_noise_is_a_regex_or_refused() -> None:

@@ -11,7 +11,8 @@ the many prefixes, suffixes and equal texts of a list become one look-up.
 
 from typing import Callable, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from ebpfless_arch.rules.regex import Regex, RegexError
+from ebpfless_arch.rules.regex import Regex
+from ebpfless_arch.rules.regex_text import RegexError
 
 Matcher = Callable[[str], bool]
 
