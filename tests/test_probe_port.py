@@ -157,7 +157,7 @@ def test_a_unix_socket_is_for_those_who_may(public_dir: Path) -> None:
     before = len(probe.events())
     assert before > 0
     with Probe(public_dir, "--peers", "65533,65534", address="unix:%s" % path) as probe:
-        assert run(nobody + probe.tracer(["true"], "--wait-probe", "20")).status == 0
+        assert run(nobody + [python] + probe.tracer(["true"], "--wait-probe", "20")[1:]).status == 0
         probe.kill()
         probe.start()  # over the socket that the dead one has left
         assert probe.stop() == 0
