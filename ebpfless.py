@@ -190,7 +190,17 @@ def nearest(word: str, known: List[str]) -> str:
 
 
 def run_trace(arguments: argparse.Namespace) -> int:
-    """`ebpfless trace`."""
+    """`ebpfless trace`. What is loaded until the command runs stays: looking for cycles in it would take a tenth of that time."""
+    import gc
+
+    gc.disable()
+    try:
+        return _trace(arguments)
+    finally:
+        gc.enable()
+
+
+def _trace(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 

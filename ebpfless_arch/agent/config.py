@@ -1,8 +1,5 @@
 """The effective configuration: defaults < file < environment < flags, and where each value came from."""
 
-import configparser
-import difflib
-import json
 import os
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -79,6 +76,8 @@ def _read(setting: Setting, text: str, place: str) -> Any:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib
+
     found = difflib.get_close_matches(word, sorted(known), 1)
     return "; did you mean %s?" % found[0] if found else ""
 
@@ -103,6 +102,8 @@ def _from_file(path: str) -> Iterator[Tuple[str, Value]]:
 
 
 def _from_ini(path: str, text: str) -> Iterator[Tuple[str, Value]]:
+    import configparser
+
     parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=("#", ";"), default_section="")
     try:
         parser.read_string(text, path)
@@ -128,6 +129,8 @@ def _setting(key: str, place: str) -> Setting:
 
 
 def _from_json(path: str, text: str) -> Iterator[Tuple[str, Value]]:
+    import json
+
     try:
         tree = json.loads(text, object_pairs_hook=_distinct)
     except ValueError as error:
@@ -159,6 +162,8 @@ def _leaves(tree: Dict[str, Any], above: str) -> Iterator[Tuple[str, Any]]:
 
 def _typed(setting: Setting, value: Any, place: str) -> Any:
     if not settings.suits(setting, value):
+        import json
+
         kind = settings.KINDS.get(setting.kind)
         raise UsageError("%s: %s is not %s" % (place, json.dumps(value), kind.expected if kind else "a text"))
     if isinstance(value, (bool, list)):

@@ -1,6 +1,5 @@
 """Events of system calls out of the tracer's CALL records (events/records.py tells what these hold)."""
 
-import hashlib
 import struct
 from typing import Any, Callable, Dict, Sequence, Tuple
 
@@ -189,6 +188,8 @@ class CallMaker:
         event.family, event.socket_type, event.protocol = values["socket"]
         event.instructions = _instructions(values["filter"])
         if event.instructions:
+            import hashlib
+
             event.filter_hash = hashlib.sha256(values["filter"]).hexdigest()
         return event
 

@@ -1,6 +1,7 @@
 """prctl(2) and identities of this very process."""
 
 import ctypes
+import gc
 import os
 import sys
 from typing import List, Optional
@@ -27,6 +28,15 @@ def interpreter() -> List[str]:
     except OSError:
         return [program]
     return words[:words.index(program)] + [program] if program in words else [program]
+
+
+def settle() -> None:
+    """What has been loaded stays for good: the collector of cycles, which may have been off until now, need not look at it
+    again (gc.freeze, Python 3.7)."""
+    freeze = getattr(gc, "freeze", None)
+    if freeze is not None:
+        freeze()
+    gc.enable()
 
 
 def become_subreaper(truly: bool = True) -> None:

@@ -6,7 +6,6 @@ total: a field that is missing has the zero value of its kind, so an evaluation
 does not raise. A rule with a register is a loop over the records.
 """
 
-import uuid
 from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.rules import grammar
@@ -164,6 +163,8 @@ def _nothing(event: object) -> object:
 
 
 def _uuid4() -> str:
+    import uuid
+
     return str(uuid.uuid4())
 
 

@@ -4,11 +4,9 @@ JSON is what we read ourselves. YAML needs PyYAML, which is used where it
 happens to be installed.
 """
 
-import importlib
 import json
 import os
 import re
-import shlex
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple
 
 if TYPE_CHECKING:
@@ -132,6 +130,9 @@ def _replaced(match: "Match[str]") -> str:
 
 def _from_yaml(path: str, text: str) -> Any:
     """The content of a YAML file; raises PolicyError."""
+    import importlib
+    import shlex
+
     try:
         # By name, since nothing of ours depends on it.
         yaml = importlib.import_module("yaml")

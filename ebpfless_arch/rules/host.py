@@ -1,7 +1,6 @@
 """The host as the `filters` of policies see it: same language, own fields."""
 
 import os
-import platform
 import re
 from typing import Dict, List, NamedTuple, Tuple
 
@@ -39,7 +38,7 @@ def host_table() -> FieldTable:
 def this_host() -> Host:
     """The machine that we run on. Reads os-release(5); facts that cannot be found are zero."""
     release = _os_release()
-    version = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?(?:-(.*))?", platform.release())
+    version = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?(?:-(.*))?", os.uname().release)
     parts = version.groups("0") if version else ("0",) * 5
     facts: Dict[str, object] = {
         "os": "linux", "os.id": release.get("ID", ""), "os.platform_id": release.get("PLATFORM_ID", ""),

@@ -1,6 +1,5 @@
 """Names in rules: fields, registers and variables, and what a rule has read so far."""
 
-import difflib
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
@@ -159,5 +158,7 @@ class Names:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that looks most like `name`, "" without one."""
+    import difflib
+
     found = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean {found[0]}?" if found else ""

@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from ebpfless_arch.abi import Abi
@@ -159,8 +158,15 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._signals = signals.open_signals(signals.catchable())
         launch.send_plan(self._orders, plan)
+        self._get_ready()
         self._let_go()
         self._watch()
+
+    def _get_ready(self) -> None:
+        """What can be done while the tracer starts the command. What tells of errors is loaded now: when there is one, there
+        may be no descriptor left for it."""
+        _last_words()
+        process.settle()
 
     def __enter__(self) -> "Keeper":
         return self
@@ -342,7 +348,7 @@ class Keeper:
             work(record)
             return True
         except Exception:  # the keeper must live: without it nobody would look after the command
-            self._receiver.failed(traceback.format_exc())
+            self._receiver.failed(_last_words())
             return False
 
     def _ask(self, number: int, record: Record) -> None:
@@ -526,6 +532,13 @@ def _sent(pid: int, received: signals.Received) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _last_words() -> str:
+    """The exception that is being handled, as text."""
+    import traceback
+
+    return traceback.format_exc()
 
 
 def _open_descriptors() -> List[int]:

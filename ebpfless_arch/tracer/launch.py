@@ -95,6 +95,10 @@ def _receive_plan(descriptor: int) -> Optional[Plan]:
 def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> None:
     """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
     found = features.probe(abis[0])
+    # It imports this module. Later, what it loads would keep the command waiting.
+    from ebpfless_arch.tracer import renewal as renewal
+
+    process.settle()
     plan = _receive_plan(orders)
     if plan is None:
         return

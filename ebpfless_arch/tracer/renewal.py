@@ -9,6 +9,7 @@ import errno
 import marshal
 import os
 import time
+import traceback as traceback  # so that an error can be told when no file can be read any more
 from typing import Any, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.abi import MACHINES

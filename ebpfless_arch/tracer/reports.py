@@ -1,7 +1,6 @@
 """What the engine tells the keeper: records of what the command does, and of what cannot be seen."""
 
 import errno
-import traceback
 from typing import Set
 
 from ebpfless_arch.abi import AMD64
@@ -51,6 +50,8 @@ class Reports:
 
     def fault(self, pid: int, tid: int) -> None:
         """The exception that is being handled."""
+        import traceback  # renewal.py has loaded it
+
         self._writer.put((records.FAULT, decode.now(), pid, tid, traceback.format_exc()))
 
     def state(self, pid: int, word: int, value: object) -> None:
