@@ -32,6 +32,7 @@ _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
 _TO_STOP_SECONDS = 1.0
+_STARVED_SECONDS = 10.0
 _GLANCE_SECONDS = 0.0002
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
@@ -75,6 +76,13 @@ def _is_over(tid: int, status: int) -> bool:
         return not ptrace.is_at(tid, status >> 8)
     except OSError:
         return True
+
+
+def _will_stop(tid: int, since: float) -> bool:
+    """Whether a thread is still to be waited for that was asked to stop: one that can run does as soon as it gets a CPU, on
+    a busy machine after seconds."""
+    waited = time.monotonic() - since
+    return waited < _TO_STOP_SECONDS or waited < _STARVED_SECONDS and procfs.stat(tid).state == "R"
 
 
 # The command, whether it has begun, whether it is stopped; its threads; the news that have not been dealt with.
@@ -404,8 +412,11 @@ class Engine:
         for status in waiting:
             self._handle(tracee.tid, status)
         ptrace.interrupt(tracee.tid)
-        end = time.monotonic() + _TO_STOP_SECONDS
-        while self._tracees.get(tracee.tid) is tracee and time.monotonic() < end:
+        since = time.monotonic()
+        while self._tracees.get(tracee.tid) is tracee:
+            if not _will_stop(tracee.tid, since):
+                self._reports.kept(stop, debugger, "it does not come to a stop")
+                return
             found, status = os.waitpid(tracee.tid, ptrace.WALL | os.WNOHANG)
             if not found:
                 time.sleep(_GLANCE_SECONDS)  # one that waits for its vforked child does not stop at all
