@@ -40,7 +40,7 @@ def _option_of(setting: Setting) -> Dict[str, Any]:
         return dict(how, choices=choices.split("|"))
     how["metavar"] = setting.placeholder
     if kind == "words":
-        return dict(how, action="append")
+        return dict(how, action="append", type=_named)
     return dict(how, type=lambda text: _typed(setting, text))
 
 
@@ -65,6 +65,13 @@ def _words(text: str) -> List[str]:
     return words
 
 
+def _named(text: str) -> str:
+    """A word that says something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def _number(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError("'%s' is not a whole number" % text)
@@ -82,13 +89,20 @@ _CONFIG_OPTION: Option = (("--config",), dict(default="", metavar="FILE", help="
 
 TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     _CONFIG_OPTION,
-    (("--follow",), dict(action="append", metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
+    (("--follow",), dict(action="append", type=_named, metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
     (("--no-colocate",), dict(action="store_true", help="accepted; it is the default")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
     (("--debug",), dict(dest="trace.verbose", action="store_true", default=argparse.SUPPRESS, help="the same as --verbose")),
     (("--pid-per-tracer",), dict(type=_number, metavar="N", help="accepted; one tracer does for any number of processes")),
-    (("--pid",), dict(action="append", type=_pids, metavar="PID", help="trace running processes, repeatable: PID,PID ...")),
+    (("--pid",), dict(action="append", type=_pids, metavar="PID,...", help="trace these running processes and what they start; repeatable")),
 )
+
+TRACE_DETAILS = """Further examples:
+  ebpfless trace --events --format json --output events.json -- make
+  ebpfless trace --pid 17,19        until they end, or SIGINT lets them go
+  ebpfless trace --follow nginx     now, and whenever it is started anew
+Exit status: that of COMMAND, or its signal; 125 ebpfless itself failed, 126 not
+executable, 127 not found, 2 wrong usage. With --pid: 0, 1 if none can be traced"""
 
 PROBE_OPTIONS: Tuple[Option, ...] = _of_settings("probe") + (_CONFIG_OPTION,)
 PROBE_DETAILS = """ADDRESS is HOST:PORT, [IPV6]:PORT or unix:/PATH. Other hosts need --secret-file.
@@ -99,6 +113,8 @@ CONFIG_OPTIONS: Tuple[Option, ...] = (
     _CONFIG_OPTION,
     (("--origin",), dict(action="store_true", help="say where each value came from")),
 )
+
+CONFIG_DETAILS = "Exit status: 0, 2 when the configuration cannot be used"
 
 VERSION_OPTIONS: Tuple[Option, ...] = (
     (("--json",), dict(action="store_true", help="one JSON object, with the features found")),
@@ -121,7 +137,7 @@ PATCH_OPTIONS: Tuple[Option, ...] = (
                              help="what the image starts, where FILE does not say: words, or a JSON list")),
     (("--file",), dict(default="", metavar="PATH", help="where ebpfless is in the container (default: /ebpfless.py)")),
     (("--from",), dict(default="", metavar="IMAGE", dest="image",
-                       help="ecs, k8s: copy the folder /ebpfless of IMAGE to /ebpfless of the container at its start")),
+                       help="copy the folder /ebpfless of IMAGE to /ebpfless of the container at its start (ecs, k8s)")),
     (("--no-capability",), dict(action="store_true", help="do not add SYS_PTRACE")),
     (("--options",), dict(type=_words, default=[], metavar="WORDS", help="options for trace, in one argument")),
     (("--python",), dict(default="python3", metavar="PATH", help="the Python in the container (default: python3)")),
@@ -131,11 +147,12 @@ PATCH_DETAILS = """FILE is - for standard input:
   k8s FILE     a pod, deployment, ... (kubectl get -o json)
   docker FILE  an image's configuration, or what docker inspect prints
   oci FILE     config.json of a bundle for runc or crun
-The result is printed. What is wrapped already stays as it is."""
+The result is printed. What is wrapped already stays as it is.
+Exit status: 0, 2 when it cannot be patched"""
 
 
 class Command(NamedTuple):
-    """One row of the command table; `operands` is what follows its options, "" for nothing."""
+    """One row of the command table; `operands` is what follows its options, "" for nothing, `usages` how help writes both."""
 
     name: str
     summary: str
@@ -144,16 +161,28 @@ class Command(NamedTuple):
     options: Tuple[Option, ...]
     operands: str = ""
     details: str = ""
+    usages: Tuple[str, ...] = ("[OPTIONS]",)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest name that exists."""
+    """Says what is wrong in one line, with the nearest name that exists. `page`: whose --help tells more."""
+
+    page = ""
+
+    def print_help(self, file: Any = None) -> None:
+        """On standard output. Raises UsageError where that is impossible."""
+        from ebpfless_arch.agent.printing import emit
+
+        emit(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         unknown = [word for word in message.split() if word.startswith("-") and message.startswith("unrecognized")]
         if unknown:
             message = "unknown option %s%s" % (unknown[0], nearest(unknown[0].split("=")[0], self.known_options()))
-        self.exit(_USAGE, "%s: %s; see '%s --help'\n" % (self.prog, message, self.prog))
+        name, _, fault = message.partition(": ")
+        if fault == "expected one argument":
+            message = "%s: its value is missing (if that begins with a hyphen: %s=VALUE)" % (name, name.split()[-1])
+        self.exit(_USAGE, "%s: %s; see '%s --help'\n" % (self.prog, message, self.page))
 
     def parse(self, words: List[str]) -> argparse.Namespace:
         """The options among the words. As in Go's command lines a switch may be followed by =true or =false; the last
@@ -206,37 +235,20 @@ def _trace(arguments: argparse.Namespace) -> int:
 
     command, pids, followed = arguments.operands, arguments.pid or [], arguments.follow or []
     if command and (pids or followed):
-        _complain("trace: --pid and --follow are for programs that somebody else starts, '%s' is a command; say one of them"
-                  % command[0])
-        return _USAGE
+        raise UsageError("--pid and --follow are for programs that somebody else starts, '%s' is a command; say one of them"
+                         % command[0])
     if not command and not pids and not followed:
-        _complain("trace: no command; say 'ebpfless trace -- COMMAND [ARG...]', or --pid PID for one that runs")
-        return _USAGE
-    try:
-        if pids or followed:
-            return local.attach([pid for group in pids for pid in group], followed, arguments.config, _given(arguments))
-        return local.trace(command, arguments.config, _given(arguments))
-    except UsageError as error:
-        _complain("trace: %s" % error)
-        return _USAGE
-    except OSError as error:
-        _complain("trace: the system refuses what is needed to start: %s" % error)
-        return _FAILED
+        raise UsageError("no command; say 'ebpfless trace -- COMMAND [ARG...]', or --pid PID for one that runs")
+    if pids or followed:
+        return local.attach([pid for group in pids for pid in group], followed, arguments.config, _given(arguments))
+    return local.trace(command, arguments.config, _given(arguments))
 
 
 def run_probe(arguments: argparse.Namespace) -> int:
     """`ebpfless probe`."""
     from ebpfless_arch.agent import probe
-    from ebpfless_arch.agent.options import UsageError
 
-    try:
-        return probe.run(arguments.config, _given(arguments))
-    except UsageError as error:
-        _complain("probe: %s" % error)
-        return _USAGE
-    except OSError as error:
-        _complain("probe: %s" % error)
-        return _FAILED
+    return probe.run(arguments.config, _given(arguments))
 
 
 def _given(arguments: argparse.Namespace) -> Dict[str, Any]:
@@ -247,16 +259,12 @@ def _given(arguments: argparse.Namespace) -> Dict[str, Any]:
 def run_config(arguments: argparse.Namespace) -> int:
     """`ebpfless config`."""
     from ebpfless_arch.agent import config
-    from ebpfless_arch.agent.options import UsageError
+    from ebpfless_arch.agent.printing import emit
 
-    try:
-        found = config.load(arguments.config)
-    except UsageError as error:
-        _complain("config: %s" % error)
-        return _USAGE
+    found = config.load(arguments.config)
     for warning in found.warnings:
         _complain("config: %s" % warning)
-    print("\n".join(config.lines(found, arguments.origin)))
+    emit("\n".join(config.lines(found, arguments.origin)) + "\n")
     return 0
 
 
@@ -266,21 +274,19 @@ def run_check(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent.options import CheckOptions, UsageError
 
     if not arguments.operands and not arguments.cases:
-        _complain("check: no policy; say 'ebpfless check POLICY...'")
-        return _USAGE
-    try:
-        return checking.check(CheckOptions(arguments.operands, arguments.cases, arguments.format, arguments.verbose,
-                                           arguments.explain))
-    except UsageError as error:
-        _complain("check: %s" % error)
-        return _USAGE
+        raise UsageError("no policy; say 'ebpfless check POLICY...'")
+    return checking.check(CheckOptions(arguments.operands, arguments.cases, arguments.format, arguments.verbose,
+                                       arguments.explain))
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     """`ebpfless doctor`."""
     from ebpfless_arch.agent import doctor
+    from ebpfless_arch.agent.printing import emit
 
-    return doctor.diagnose()
+    status = doctor.diagnose()
+    emit("")
+    return status
 
 
 def run_patch(arguments: argparse.Namespace) -> int:
@@ -289,29 +295,39 @@ def run_patch(arguments: argparse.Namespace) -> int:
     from ebpfless_arch.agent.options import PatchOptions, UsageError
 
     if len(arguments.operands) != 2:
-        _complain("patch: say what and which file: 'ebpfless patch ecs task-definition.json'")
-        return _USAGE
+        raise UsageError("say what and which file: 'ebpfless patch ecs task-definition.json'")
     kind, file = arguments.operands
     place = arguments.file or ("/ebpfless/ebpfless.py" if arguments.image else "/ebpfless.py")
-    try:
-        return patch.patch(PatchOptions(kind, file, arguments.container, arguments.python, place, arguments.options,
-                                        arguments.entrypoint, arguments.image, not arguments.no_capability))
-    except UsageError as error:
-        _complain("patch: %s" % error)
-        return _USAGE
+    return patch.patch(PatchOptions(kind, file, arguments.container, arguments.python, place, _options_of_trace(arguments.options),
+                                    arguments.entrypoint, arguments.image, not arguments.no_capability))
+
+
+def _options_of_trace(words: List[str]) -> List[str]:
+    """The words that `patch` puts before a command, if `trace` understands them. Raises UsageError."""
+    from ebpfless_arch.agent.options import UsageError
+
+    parser = _parser(COMMANDS[0])
+    parser.prog = "ebpfless patch: --options"
+    options, operands = _split(words, parser)
+    found = parser.parse(options)
+    if operands or found.pid or found.follow:
+        raise UsageError("--options: the command is the container's own, so there is no place for %s"
+                         % ("'%s'" % operands[0] if operands else "--pid and --follow"))
+    return options
 
 
 def run_completion(arguments: argparse.Namespace) -> int:
     """`ebpfless completion`."""
     from ebpfless_arch.agent import completion
+    from ebpfless_arch.agent.options import UsageError
+    from ebpfless_arch.agent.printing import emit
 
     shells = sorted(completion.SHELLS)
     if len(arguments.operands) != 1 or arguments.operands[0] not in shells:
-        _complain("completion: say which shell: %s" % ", ".join(shells))
-        return _USAGE
+        raise UsageError("say which shell: %s" % ", ".join(shells))
     pages = [completion.Page(command.name, command.summary, [_choice(names, how) for names, how in command.options],
                              command.operands.split()) for command in COMMANDS]
-    sys.stdout.write(completion.script(arguments.operands[0], pages))
+    emit(completion.script(arguments.operands[0], pages))
     return 0
 
 
@@ -325,52 +341,62 @@ def _choice(names: Tuple[str, ...], how: Dict[str, Any]) -> Any:
 
 def run_version(arguments: argparse.Namespace) -> int:
     """`ebpfless version`."""
-    import os
+    from ebpfless_arch.agent.printing import emit
 
     if arguments.json:
         import json
 
         from ebpfless_arch.agent import doctor
 
-        print(json.dumps(doctor.version(), indent=2))
+        emit(json.dumps(doctor.version(), indent=2) + "\n")
         return 0
     system = os.uname()
-    print("ebpfless %s, Python %s, %s %s, %s" % (__version__, sys.version.split()[0], system.sysname, system.release,
-                                                 system.machine))
+    emit("ebpfless %s, Python %s, %s %s, %s\n" % (__version__, sys.version.split()[0], system.sysname, system.release,
+                                                  system.machine))
     return 0
 
 
 COMMANDS = (
     Command("trace", "run a command and watch it and all that it starts", "ebpfless trace -- /usr/bin/app --port 80",
-            run_trace, TRACE_OPTIONS, "COMMAND"),
+            run_trace, TRACE_OPTIONS, "COMMAND", TRACE_DETAILS,
+            ("[OPTIONS] -- COMMAND [ARG...]", "[OPTIONS] --pid PID[,PID...]", "[OPTIONS] --follow NAME|EXE|UNIT")),
     Command("probe", "be the server that tracers connect to: one rule engine for many",
             "ebpfless probe --listen localhost:5678", run_probe, PROBE_OPTIONS, details=PROBE_DETAILS),
     Command("check", "say what is wrong with policies", "ebpfless check my-policy.json",
-            run_check, CHECK_OPTIONS, "POLICY", CHECK_DETAILS),
-    Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS),
+            run_check, CHECK_OPTIONS, "POLICY", CHECK_DETAILS, ("[OPTIONS] POLICY...", "[OPTIONS] --cases FILE [POLICY...]")),
+    Command("config", "print the effective configuration", "ebpfless config --origin", run_config, CONFIG_OPTIONS,
+            details=CONFIG_DETAILS),
     Command("doctor", "say what this host allows, and how to mend what it does not", "ebpfless doctor", run_doctor, (),
-            details="Exit status: 0 all works, 1 with limits, 2 nothing can be traced here"),
+            details="Exit status: 0 all works, 1 with limits, 2 nothing can be traced here", usages=("",)),
     Command("patch", "wrap the command in a container's description", "ebpfless patch ecs task-definition.json",
-            run_patch, PATCH_OPTIONS, "ecs|k8s|docker|oci FILE", PATCH_DETAILS),
+            run_patch, PATCH_OPTIONS, "ecs|k8s|docker|oci FILE", PATCH_DETAILS, ("[OPTIONS] ecs|k8s|docker|oci FILE",)),
     Command("completion", "print a script that completes commands and options in a shell",
-            "ebpfless completion bash >/etc/bash_completion.d/ebpfless", run_completion, (), "bash|zsh|fish"),
+            "ebpfless completion bash >/etc/bash_completion.d/ebpfless", run_completion, (), "bash|zsh|fish",
+            usages=("bash|zsh|fish",)),
     Command("version", "print versions", "ebpfless version --json", run_version, VERSION_OPTIONS),
 )
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, who: str = "ebpfless ") -> None:
     if sys.stderr is not None:
-        sys.stderr.write("ebpfless %s\n" % text)
+        sys.stderr.write("%s%s\n" % (who, text))
 
 
 def _parser(command: Command) -> _Parser:
     parser = _Parser(prog="ebpfless " + command.name, allow_abbrev=False, usage=argparse.SUPPRESS,
                      formatter_class=argparse.RawDescriptionHelpFormatter,
-                     description="Example: %s\n\n%s." % (command.example, command.summary.capitalize()),
+                     description="\n".join(["Example: " + command.example] + _usages(command)
+                                           + ["", command.summary.capitalize() + "."]),
                      epilog=command.details)
+    parser.page = parser.prog
     for names, how in command.options:
         parser.add_argument(*names, **how)
     return parser
+
+
+def _usages(command: Command) -> List[str]:
+    """Each way to use a command, aligned below the word Example."""
+    return [("%-8s ebpfless %s %s" % ("" if number else "Usage:", command.name, usage)).rstrip() for number, usage in enumerate(command.usages)]
 
 
 def _split(arguments: List[str], parser: _Parser) -> Tuple[List[str], List[str]]:
@@ -395,20 +421,53 @@ def _die_of_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _run(command: Command, found: argparse.Namespace) -> int:
-    """Run a command. What is only printed may have a reader that has seen enough; the status of `check` counts even then."""
+def _run(command: Command, words: List[str]) -> int:
+    """Run a command with what follows its name. What is only printed may have a reader that has seen enough; the status of
+    `check` counts even then."""
     import signal
+
+    from ebpfless_arch.agent.options import UsageError
 
     if command.name not in ("trace", "probe", "check"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        return command.run(found)
+        return command.run(_parsed(command, words))
+    except UsageError as error:
+        _complain("%s: %s" % (command.name, error))
+        return _USAGE
+    except OSError as error:
+        _complain("%s: %s%s" % (command.name, "" if error.errno is None else "the system refuses what is needed: ", error))
+        return _FAILED
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("ebpfless", "ebpfless_arch"):
             raise
         _complain("%s: this Python (%s) lacks a part of its standard library: %s; install all of it (on Debian python3, for "
                   "python3-minimal is not enough)" % (command.name, sys.executable, error))
         return _FAILED
+
+
+def _parsed(command: Command, words: List[str]) -> argparse.Namespace:
+    """A command's options, and its operands under that name; ends the process where the words are wrong."""
+    parser = _parser(command)
+    options, operands = _split(words, parser)
+    found = parser.parse(options)
+    found.operands = operands
+    if operands and not command.operands:
+        parser.error("'%s' is too much" % operands[0])
+    return found
+
+
+def _help() -> int:
+    """What there is."""
+    from ebpfless_arch.agent.options import UsageError
+    from ebpfless_arch.agent.printing import emit
+
+    try:
+        emit(_overview())
+    except UsageError as error:
+        _complain(str(error))
+        return _USAGE
+    return 0
 
 
 def _overview() -> str:
@@ -421,21 +480,23 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Run a command line (default: the process's own); returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     _die_of_interrupts()
-    if not words or words[0] in ("-h", "--help", "help"):
-        (sys.stdout if words else sys.stderr).write(_overview())
-        return 0 if words else _USAGE
+    if not words:
+        _complain(_overview().rstrip("\n"), "")
+        return _USAGE
+    if words[0] in ("-h", "--help") or words == ["help"]:
+        return _help()
     if words[0] == "--version":
-        words = ["version"]
+        words = ["version"] + words[1:]
+    if words[0] == "help":
+        words = [words[1], "--help"]
     for command in COMMANDS:
         if command.name == words[0]:
-            parser = _parser(command)
-            options, operands = _split(words[1:], parser)
-            found = parser.parse(options)
-            found.operands = operands
-            if operands and not command.operands:
-                parser.error("'%s' is too much" % operands[0])
-            return _run(command, found)
-    _complain("%s: unknown command%s" % (words[0], nearest(words[0], [command.name for command in COMMANDS])))
+            return _run(command, words[1:])
+    if words[0].startswith("-"):
+        _complain("%s: the command comes first, then its options: 'ebpfless trace [OPTIONS] -- COMMAND'" % words[0])
+    else:
+        _complain("%s: unknown command%s; see 'ebpfless --help'"
+                  % (words[0] or "''", nearest(words[0], [command.name for command in COMMANDS])))
     return _USAGE
 
 

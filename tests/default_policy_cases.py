@@ -225,6 +225,11 @@ CASES = (
          "bin/nginx @run /tmp/ebpfless-case-w/x; rm -r /tmp/ebpfless-case-w",
          "mkdir -p /tmp/ebpfless-case-v; cp bin/actor /tmp/ebpfless-case-v/x; "
          "bin/make @run /tmp/ebpfless-case-v/x; rm -r /tmp/ebpfless-case-v"),
+    Case("exec_from_tmp", "mkdir -p /tmp/ebpfless-case-s/a; cp bin/actor /tmp/ebpfless-case-s/a/x; "
+         "setpriv --reuid 33 --regid 33 --clear-groups /tmp/ebpfless-case-s/a/x; rm -r /tmp/ebpfless-case-s",
+         "mkdir -p /tmp/ebpfless-case-r/a; cp bin/actor /tmp/ebpfless-case-r/a/x; "
+         "CI=1 setpriv --reuid 33 --regid 33 --clear-groups /tmp/ebpfless-case-r/a/x; "
+         "setpriv --reuid 1000 --regid 1000 --clear-groups /tmp/ebpfless-case-r/a/x; rm -r /tmp/ebpfless-case-r"),
     Case("exec_from_tmp", "printf '#!/bin/sh\\n' > /tmp/ebpfless-case-u; chmod +x /tmp/ebpfless-case-u; "
          "/tmp/ebpfless-case-u; rm /tmp/ebpfless-case-u",
          "echo true > /tmp/ebpfless-case-t; sh /tmp/ebpfless-case-t; rm /tmp/ebpfless-case-t"),

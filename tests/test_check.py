@@ -394,6 +394,7 @@ def test_mistakes_of_the_policy_count_and_can_be_expected(tmp_path: Path) -> Non
     ([case_of(vars={"x": None})], ["the variable x"]), ([case_of(vars=[])], ["vars"]),
     ([case_of(macros=[{"id": "X"}])], ["macro"]), ([case_of(macros={})], ["macros"]),
     ([{"rule": "good", "match": True}], ["case 1", "needs its policy"]),
+    ([], ["there is no case in it, so nothing would be tested"]),
 ])
 def test_a_bad_file_of_cases(cases: object, words: List[str], tmp_path: Path) -> None:
     path = write(tmp_path, "c.json", cases)

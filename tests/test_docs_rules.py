@@ -51,6 +51,26 @@ def test_the_example_means_what_it_says(tmp_path: Path, rule: str, event: object
     assert result.stdout == b"1 case, 0 differ\n"
 
 
+def test_the_example_of_a_rule_is_one_in_all_documents(tmp_path: Path) -> None:
+    """README, manual and docs/check.md speak of one rule, and the cases for it come out as they say."""
+    docs = REPOSITORY / "docs"
+    readme, checking = (path.read_text("utf-8") for path in (REPOSITORY / "README.md", docs / "check.md"))
+    manual = (docs / "ebpfless-rules.5").read_text("utf-8").replace("\\e", "\\")
+    policies = [json.loads(text) for found in (readme, manual)
+                for text in re.findall(r'^ *\{"rules": \[.*?\]\}$', found, re.DOTALL | re.MULTILINE)]
+    assert len(policies) == 2 and policies[0] == policies[1]
+    (tmp_path / "p.json").write_text(json.dumps(policies[0]))
+    cases = re.search(r"\n    \[\n.*?\n    \]\n", checking, re.DOTALL)
+    assert cases is not None
+    (tmp_path / "c.json").write_text(cases.group())
+    result = run(ebpfless("check", "--cases", str(tmp_path / "c.json"), str(tmp_path / "p.json")))
+    assert (result.stdout, result.stderr) == (b"4 cases, 0 differ\n", b"")
+    mistyped = json.dumps(policies[0]).replace("open.file.path", "open.file.pth")
+    (tmp_path / "p.json").write_text(mistyped)
+    told = run(ebpfless("check", str(tmp_path / "p.json"))).stdout.decode().splitlines()[0]
+    assert "    " + told.replace(str(tmp_path) + "/", "") in checking
+
+
 def test_the_tables_name_every_key() -> None:
     assert first_column("Rules") == set(keys_of("rule"))
     listed: List[str] = ["name", "value", "field", "expression", "default_value", "append", "scope", "inherited",

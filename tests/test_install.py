@@ -100,11 +100,30 @@ def test_paths_in_units_and_scripts_are_those_of_the_prefix(tmp_path: Path) -> N
     assert (tmp_path / "opt/e/lib/ebpfless/ebpfless.py").read_text().startswith("#!%s\n" % sys.executable)
 
 
+@pytest.mark.parametrize("init, told", [
+    ("", "no unit and no init script is installed, for %s has neither systemd nor /etc/init.d; "
+     "--init systemd, sysvinit or both installs them"),
+    ("etc/init.d", "start it: update-rc.d ebpfless-probe defaults; service ebpfless-probe start"),
+    ("usr/lib/systemd/system", "start it: systemctl enable --now ebpfless-probe; systemctl enable --now ebpfless-attach@PROGRAM"),
+], ids=["nothing", "sysvinit", "systemd"])
+def test_it_says_what_is_there_to_start_it(tmp_path: Path, init: str, told: str) -> None:
+    if os.path.isdir("/run/systemd/system") and init != "usr/lib/systemd/system":
+        pytest.skip("this host runs systemd")
+    (tmp_path / "root" / init).mkdir(parents=True)
+    # A path as somebody types it who is there.
+    result = run([INSTALL, "--destdir", "root", "--python", sys.executable], cwd=str(tmp_path))
+    assert (result.status, result.stderr) == (0, b"")
+    lines = result.stdout.decode().splitlines()
+    assert lines[0].startswith("ebpfless ")
+    assert lines[1:] == [told % (tmp_path / "root") if "%s" in told else told]
+    assert (tmp_path / "root/usr/local/lib/ebpfless/ebpfless.py").is_file()
+
+
 @pytest.mark.parametrize("words, complaint", [
     (["--prefx", "/x"], "unknown option --prefx; see --help"),
     (["--prefix"], "--prefix needs a value; see --help"),
-    (["--prefix", "x"], "--prefix must be an absolute path, not x"),
-    (["--init", "upstart"], "--init is systemd, sysvinit, both or none, not upstart"),
+    (["--prefix", "x"], "--prefix must be an absolute path, not x; see --help"),
+    (["--init", "upstart"], "--init is systemd, sysvinit, both or none, not upstart; see --help"),
     (["--python", "/bin/false"], "/bin/false is older than Python 3.6"),
     (["--uninstall", "--destdir", "/nonexistent"],
      "/nonexistent/usr/local/lib/ebpfless/installed is not there: nothing is installed below /nonexistent/usr/local"),
@@ -113,7 +132,8 @@ def test_wrong_usage_is_one_line_and_nothing_is_done(tmp_path: Path, words: List
     if "--destdir" not in words:
         words = ["--destdir", str(tmp_path)] + words
     result = run([INSTALL] + words)
-    assert result[:3] == (1, b"", ("scripts/install: %s\n" % complaint).encode())
+    status = 2 if complaint.endswith("; see --help") else 1
+    assert result[:3] == (status, b"", ("scripts/install: %s\n" % complaint).encode())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""Shell scripts of the project: shellcheck finds nothing in them."""
+"""Scripts of the project: shellcheck finds nothing in those for a shell, and they do not take an option for a file."""
 
 import shutil
 import subprocess
@@ -34,3 +34,11 @@ def test_shellcheck_finds_nothing() -> None:
 
 def test_shellcheck_finds_nothing_in_the_completion_for_bash() -> None:
     assert shellcheck("-s", "bash", "-", stdin=run(ebpfless("completion", "bash")).stdout) == ""
+
+
+def test_bundle_takes_one_file_and_no_option(tmp_path: Path) -> None:
+    for words, wrong in (["--foo"], "--foo"), (["a", "b"], "b"):
+        result = run([str(REPOSITORY / "scripts" / "bundle")] + words, cwd=str(tmp_path))
+        assert result[:3] == (2, b"", ("scripts/bundle: '%s' is too much: one FILE is all that it takes; see --help\n"
+                                       % wrong).encode())
+    assert list(tmp_path.iterdir()) == []

@@ -5,12 +5,12 @@ What is printed is described in docs/check.md.
 
 import json
 import os
-import sys
 from collections import Counter
 from typing import Any, Counter as Counts, Dict, Iterable, List, Tuple
 
 from ebpfless_arch.agent import explaining
 from ebpfless_arch.agent.options import CheckOptions, UsageError
+from ebpfless_arch.agent.printing import emit
 from ebpfless_arch.rules.cases import Bench, CaseError, Difference, load_cases
 from ebpfless_arch.rules.lint import Warned, lint_policies
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Problem, Rule, Skipped, load_policies
@@ -50,10 +50,10 @@ def _check_policies(options: CheckOptions) -> int:
         document = _document(loaded, warned)
         if options.explain:
             document["explained"] = explaining.document(loaded.rule_set)
-        _emit(json.dumps(document, indent=2) + "\n")
+        emit(json.dumps(document, indent=2) + "\n")
     else:
         explained = explaining.lines(loaded.rule_set) if options.explain else []
-        _emit(_lines(explained + _text(loaded, warned, options.verbose)))
+        emit(_lines(explained + _text(loaded, warned, options.verbose)))
     return UNSOUND if loaded.problems else SOUND
 
 
@@ -199,11 +199,11 @@ def _check_cases(options: CheckOptions) -> int:
     except CaseError as error:
         raise CaseError(f"{options.cases}: {error}")
     if options.format == "json":
-        _emit(json.dumps({"cases": len(cases), "errors": len(problems), "differ": [_difference(one) for one in found]},
+        emit(json.dumps({"cases": len(cases), "errors": len(problems), "differ": [_difference(one) for one in found]},
                          indent=2) + "\n")
     else:
         lines = _error_lines(problems) + [line for one in found for line in _difference_lines(one)]
-        _emit(_lines(lines + [f"{_count(len(cases), 'case')}, {len(found)} differ"]))
+        emit(_lines(lines + [f"{_count(len(cases), 'case')}, {len(found)} differ"]))
     return UNSOUND if found or problems else SOUND
 
 
@@ -225,19 +225,3 @@ def _lines(lines: Iterable[str]) -> str:
 def _printable(line: str) -> str:
     """The line with what would break it or move the cursor escaped; tabs stay, a caret stands behind as many."""
     return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
-
-
-def _emit(text: str) -> None:
-    """Write to standard output; who reads only the beginning gets no complaint. Raises UsageError."""
-    if sys.stdout is None:
-        return
-    encoding = sys.stdout.encoding or "ascii"
-    try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise UsageError(f"cannot write the result: {error.strerror}")

@@ -190,7 +190,7 @@ class Agent(Receiver):
             return action() or 0
         except OSError as error:
             if output not in self._broken:
-                self._voice.complain("an output fails, its lines are lost: %s" % error, "error")
+                self._voice.complain("the output %s fails, its lines are lost: %s" % (output.name, error.strerror or error), "error")
             self._broken[output] = self._broken.get(output, 0) + 1
             return 0
 
@@ -351,7 +351,7 @@ def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, An
         voice.share(file)
     if form == "json":
         return JsonLines(file, about_us(), variables, written)
-    return Text(file, file.is_terminal() and not os.environ.get("NO_COLOR"))
+    return Text(file, file.takes_colours())
 
 
 def about_us() -> Dict[str, Any]:

@@ -48,7 +48,7 @@ def attach(pids: List[int], followed: List[str], config_file: str, flags: Mappin
 
         settings = config.load(config_file, flags)
         for key in ("trace.uid", "trace.gid", "trace.wait_all"):
-            if flags.get(key) not in (None, False):
+            if flags.get(key) is not None and flags[key] is not False:
                 raise UsageError("%s is for a COMMAND, and --pid is for programs that run already"
                                  % settings.values[key].origin)
         return _attach(keeper, list(dict.fromkeys(pids)), followed, settings) if settings.enabled else 0

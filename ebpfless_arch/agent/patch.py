@@ -5,10 +5,10 @@ copy of ebpfless are spelled in it. What is wrapped already stays as it is, so p
 """
 
 import json
-import sys
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 from ebpfless_arch.agent.options import PatchOptions, UsageError
+from ebpfless_arch.agent.printing import emit, takes_any_letter
 
 Container = Dict[str, Any]
 Document = Dict[str, Any]
@@ -38,16 +38,14 @@ def patch(options: PatchOptions) -> int:
         wrapped = [container for container in chosen if _wrap(options, kind, container)]
         if wrapped and options.image:
             kind.bring(options, place, wrapped)
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    emit(json.dumps(document, indent=2, ensure_ascii=not takes_any_letter()) + "\n")
     return 0
 
 
 def _read(path: str) -> Any:
     """The JSON of a file, or of standard input for "-"."""
     try:
-        if path == "-":
-            return json.loads(sys.stdin.read())
-        with open(path, encoding="utf-8-sig") as file:
+        with open(0 if path == "-" else path, encoding="utf-8-sig", closefd=path != "-") as file:
             return json.load(file)
     except OSError as error:
         raise UsageError("%s: cannot be read: %s" % (path, error.strerror))

@@ -104,5 +104,6 @@ def change_identity(uid: Optional[int], gid: Optional[int]) -> None:
         if uid is not None:
             os.setuid(uid)
     except PermissionError as error:
-        raise OSError(error.errno, "changing to uid %s, gid %s: %s; --uid and --gid need root"
-                      % (uid, gid, os.strerror(error.errno or 0)))
+        wanted = ["%s %d" % (name, wanted) for name, wanted in (("uid", uid), ("gid", gid)) if wanted is not None]
+        raise OSError(error.errno, "changing to %s: %s; --uid and --gid need root"
+                      % (", ".join(wanted), os.strerror(error.errno or 0)))

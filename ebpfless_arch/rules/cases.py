@@ -122,6 +122,8 @@ def load_cases(path: str) -> List[Case]:
         raise CaseError(str(error))
     if not isinstance(found, list):
         raise CaseError(f"{path}: cases are a JSON list of objects")
+    if not found:
+        raise CaseError(f"{path}: there is no case in it, so nothing would be tested")
     table = field_table()
     for number, case in enumerate(found, 1):
         try:

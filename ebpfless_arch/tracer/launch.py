@@ -214,7 +214,8 @@ def _execute(command: List[bytes]) -> int:
                 problem = error
     shown = os.fsdecode(name)
     if problem.errno in (errno.ENOENT, errno.ENOTDIR):
-        hint = "" if b"/" in name else "; it is in no directory of PATH"
+        hint = "; it is in no directory of PATH" if b"/" not in name else \
+            "; the interpreter or loader that it names is missing" if os.path.exists(name) else ""
         _complain("cannot run '%s': %s%s" % (shown, os.strerror(problem.errno), hint))
         return NOT_FOUND
     directory = "it is a directory" if os.path.isdir(name) else os.strerror(problem.errno or 0)

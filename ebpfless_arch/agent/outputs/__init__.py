@@ -17,8 +17,10 @@ class Output:
     """Takes events. `rule` is None for an event told for its own sake, else the rule that it matches;
     `performed` tells what its actions did to processes (see agent/ending.py).
 
-    Errors while writing are OSError; whoever calls decides what becomes of them.
+    Errors while writing are OSError; whoever calls decides what becomes of them. `name` is what they are told with.
     """
+
+    name = "an output"
 
     def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Take one event."""
@@ -43,7 +45,7 @@ class LineFile:
     not take stays here, up to `room` bytes, and then lines are dropped and counted."""
 
     def __init__(self, path: str, room: int = 16 << 20) -> None:
-        self.path = path
+        self.name = "on stderr" if path == "-" else path
         self.dropped = 0
         self._lines: List[bytes] = []
         self._size = 0
@@ -58,9 +60,9 @@ class LineFile:
         """Whether nothing can be appended any more."""
         return self._descriptor < 0
 
-    def is_terminal(self) -> bool:
-        """Whether a person is looking."""
-        return os.isatty(self._descriptor)
+    def takes_colours(self) -> bool:
+        """Whether a person is looking, at a terminal that has colours, and wants them (https://no-color.org)."""
+        return os.isatty(self._descriptor) and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
 
     def add(self, line: str) -> None:
         """Append one line (without its end)."""

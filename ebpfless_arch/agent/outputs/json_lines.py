@@ -16,6 +16,7 @@ class JsonLines(Output):
 
     def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
                  written: Written = NOTHING) -> None:
+        self.name = file.name
         self._file = file
         self._written = written
         self._agent = agent

@@ -15,6 +15,7 @@ class Text(Output):
     """Writes to a file, in colours where asked to."""
 
     def __init__(self, file: LineFile, colours: bool) -> None:
+        self.name = file.name
         self._file = file
         self._colours = colours
 
