@@ -147,7 +147,8 @@ PATCH_DETAILS = """FILE is - for standard input:
   k8s FILE     a pod, deployment, ... (kubectl get -o json)
   docker FILE  an image's configuration, or what docker inspect prints
   oci FILE     config.json of a bundle for runc or crun
-The result is printed. What is wrapped already stays as it is.
+The result is printed. What is wrapped already stays as it is, and so do init
+containers.
 Exit status: 0, 2 when it cannot be patched"""
 
 

@@ -1,19 +1,27 @@
 """`ebpfless patch`: descriptions of containers whose command runs below trace afterwards."""
 
 import json
+import os
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
 import oci
+import ordinary
 from blackbox import REPOSITORY, ebpfless, run
 
 WRAPPER = ["python3", "/ebpfless.py", "trace", "--"]
 ADDED = {"capabilities": {"add": ["SYS_PTRACE"]}}
 
-COPYING = ["python3", "-c", "import shutil; shutil.copytree('/ebpfless', '/copy', symlinks=True, dirs_exist_ok=True)"]
+COPYING = ["python3", "-c", """import os, shutil
+for one in os.scandir('/ebpfless'):
+    place = '/copy/' + one.name
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(one.path, place, symlinks=True) if one.is_dir() else shutil.copy(one.path, place)
+"""]
 
 
 def patched(kind: str, document: object, *options: str) -> Any:
@@ -48,9 +56,9 @@ def test_a_task_definition_of_ecs() -> None:
 
 
 def test_ecs_containers_that_take_their_copy_from_an_image() -> None:
-    task = {"containerDefinitions": [{"name": "app", "image": "app:1", "command": ["serve"]}]}
+    task = {"memory": "512", "containerDefinitions": [{"name": "app", "image": "app:1", "command": ["serve"]}]}
     assert patched("ecs", task, "--from", "me/ebpfless:1", "--entrypoint", "/docker-entrypoint.sh", "--no-capability") == {
-        "containerDefinitions": [
+        "memory": "512", "containerDefinitions": [
             {"name": "app", "image": "app:1", "command": ["serve"],
              "entryPoint": ["python3", "/ebpfless/ebpfless.py", "trace", "--", "/docker-entrypoint.sh"],
              "mountPoints": [{"sourceVolume": "ebpfless", "containerPath": "/ebpfless", "readOnly": True}],
@@ -58,6 +66,42 @@ def test_ecs_containers_that_take_their_copy_from_an_image() -> None:
             {"name": "ebpfless", "image": "me/ebpfless:1", "essential": False, "entryPoint": COPYING, "command": [],
              "mountPoints": [{"sourceVolume": "ebpfless", "containerPath": "/copy", "readOnly": False}]}],
         "volumes": [{"name": "ebpfless"}]}
+
+
+def test_a_container_that_copies_says_what_memory_it_takes_where_the_task_does_not() -> None:
+    task = {"containerDefinitions": [{"name": "app", "image": "app:1", "memory": 256, "entryPoint": ["/app"]}]}
+    found = patched("ecs", task, "--from", "me/ebpfless:1")["containerDefinitions"]
+    assert [one.get("memoryReservation") for one in found] == [None, 128]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.mark.root
+def test_what_is_copied_arrives_in_a_volume_of_somebody_else_also_twice(folder: Path) -> None:
+    """A pod that does not run as root, whose init container is started once more."""
+    python = ordinary.interpreter()
+    if python is None:
+        pytest.skip("needs a Python that everybody may run")
+    source, volume = folder / "from", folder / "to"
+    (source / "lib").mkdir(parents=True)
+    (source / "lib" / "x.so.1").write_text("library")
+    (source / "lib" / "x.so").symlink_to("x.so.1")
+    (source / "ebpfless.py").write_text("program")
+    (source / "ebpfless.py").chmod(0o755)
+    volume.mkdir()
+    volume.chmod(0o777)
+    code = COPYING[2].replace("'/ebpfless'", repr(str(source))).replace("'/copy/'", repr("%s/" % volume))
+    for _ in range(2):
+        result = run([python, "-c", code], preexec_fn=ordinary.become_nobody, cwd="/")
+        assert result[:3] == (0, b"", b"")
+    assert (volume / "lib" / "x.so").read_text() == "library" and os.readlink(str(volume / "lib" / "x.so")) == "x.so.1"
+    assert (volume / "ebpfless.py").stat().st_mode & 0o777 == 0o755 and len(list(volume.rglob("*"))) == 4
 
 
 @pytest.mark.parametrize("nest", [
@@ -117,6 +161,9 @@ def test_what_is_wrapped_stays_as_it_is(wrapped: List[str]) -> None:
      "--entrypoint (the image's ENTRYPOINT; docker inspect shows them)"),
     (["--entrypoint", "/x", "k8s"], pod({"name": "a"}, {"name": "b"}), "--entrypoint would be that of a, b: choose one by "
      "--container"),
+    (["docker"], {"Entrypoint": None, "Cmd": None}, "there is neither Entrypoint nor Cmd, so nothing would be started: say what with "
+     "--entrypoint"),
+    (["docker"], {"Entrypoint": "/start", "Cmd": None}, "Entrypoint of the container must be a list of texts"),
     (["--from", "i", "docker"], {"Cmd": ["x"]}, "--from is for ecs and k8s; an image takes the file by COPY --from=i"),
     (["rkt"], {}, "'rkt' is nothing that can be patched; say one of docker, ecs, k8s, oci"),
 ])

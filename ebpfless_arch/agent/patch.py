@@ -18,7 +18,16 @@ FOLDER = "/ebpfless"
 """Name and place of the volume into which --from has its image copied."""
 
 _CAPABILITY = "SYS_PTRACE"
-_COPY = ["python3", "-c", "import shutil; shutil.copytree('%s', '/copy', symlinks=True, dirs_exist_ok=True)" % FOLDER]
+_COPY = ["python3", "-c", """import os, shutil
+for one in os.scandir('%s'):
+    place = '/copy/' + one.name
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(one.path, place, symlinks=True) if one.is_dir() else shutil.copy(one.path, place)
+""" % FOLDER]
+"""What is in the folder, not the folder itself: a volume is somebody else's where a pod does not run as root, so its mode cannot
+be set. The container may be started more than once."""
+
+_COPY_MEBIBYTES = 128
 _TRACERS = ("ebpfless", "ebpfless.py", "cws-instrumentation")
 
 
@@ -73,6 +82,10 @@ def _name(container: Container) -> str:
     return str(container.get("name", ""))
 
 
+def _called(container: Container) -> str:
+    return "container '%s'" % _name(container) if _name(container) else "the container"
+
+
 def _is_chosen(options: PatchOptions, container: Container) -> bool:
     return _name(container) in options.containers if options.containers else _name(container) != VOLUME
 
@@ -98,7 +111,7 @@ def _words(container: Container, key: str) -> List[str]:
     if words is None:
         return []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise UsageError("%s of container '%s' must be a list of texts" % (key, _name(container)))
+        raise UsageError("%s of %s must be a list of texts" % (key, _called(container)))
     return words
 
 
@@ -115,9 +128,12 @@ def _entry_of_image(options: PatchOptions, container: Container, kind: "Kind", a
         return options.entrypoint
     if kind.is_image and arguments:
         return []
-    raise UsageError("container '%s' names no %s, so its image's own would be lost: say it with --entrypoint (the image's "
+    if kind.is_image:
+        raise UsageError("there is neither %s nor %s, so nothing would be started: say what with --entrypoint"
+                         % (kind.entry, kind.arguments))
+    raise UsageError("%s names no %s, so its image's own would be lost: say it with --entrypoint (the image's "
                      "ENTRYPOINT%s; docker inspect shows them)"
-                     % (_name(container), kind.entry, "" if arguments else " and CMD"))
+                     % (_called(container), kind.entry, "" if arguments else " and CMD"))
 
 
 def _add(container: Container, path: Tuple[str, ...], value: Any) -> None:
@@ -164,9 +180,13 @@ def _ecs_bring(options: PatchOptions, place: Document, chosen: List[Container]) 
     for container in chosen:
         _add(container, ("mountPoints",), {"sourceVolume": VOLUME, "containerPath": FOLDER, "readOnly": True})
         _add(container, ("dependsOn",), {"containerName": VOLUME, "condition": "SUCCESS"})
-    _add_named(place, "containerDefinitions", {
+    copying: Container = {
         "name": VOLUME, "image": options.image, "essential": False, "entryPoint": _COPY, "command": [],
-        "mountPoints": [{"sourceVolume": VOLUME, "containerPath": "/copy", "readOnly": False}]})
+        "mountPoints": [{"sourceVolume": VOLUME, "containerPath": "/copy", "readOnly": False}]}
+    if not place.get("memory"):
+        # Of a task without a limit (on EC2) each container has to say what it takes.
+        copying["memoryReservation"] = _COPY_MEBIBYTES
+    _add_named(place, "containerDefinitions", copying)
 
 
 # Kubernetes
