@@ -1,13 +1,12 @@
 """Runs `ebpfless trace --pid` beside a program that runs already."""
 
-import json
 import os
 import signal
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Type
 from types import TracebackType
 
-from blackbox import Event, Result, Session, ebpfless, event_options, wait_until, with_bytes
+from blackbox import Event, Result, Session, ebpfless, event_options, read_events, wait_until
 
 END = 15.0
 
@@ -38,15 +37,6 @@ def tracers(pid: int) -> List[int]:
 def states(pid: int) -> str:
     """The state letters of all threads, sorted."""
     return "".join(sorted(field(pid, tid, "State")[:1] for tid in tasks(pid)))
-
-
-def events_so_far(path: str) -> List[Event]:
-    """What has been written to an output of which the last line may not be whole yet."""
-    if not os.path.exists(path):
-        return []
-    with open(path, "rb") as file:
-        whole = file.read().rpartition(b"\n")[0]
-    return [with_bytes(json.loads(line.decode("utf-8"))) for line in whole.splitlines()]
 
 
 class Attached:
@@ -85,7 +75,7 @@ class Attached:
     @property
     def events(self) -> List[Event]:
         """What has been written so far, but for a line that is not whole yet."""
-        return events_so_far(self._output)
+        return read_events(self._output)
 
     def end(self, number: int = signal.SIGINT) -> Result:
         """Tell it to end as a user does, and see that it leaves nobody behind."""

@@ -96,11 +96,13 @@ def event_options(output: str) -> List[str]:
 
 
 def read_events(path: str) -> List[Event]:
-    """All lines of a JSON output, texts that are not UTF-8 with surrogate escapes; [] when there is no such file."""
+    """All lines of a JSON output that are whole by now, texts that are not UTF-8 with surrogate escapes; [] when there is
+    no such file. Its last line may be in the middle of being written."""
     if not os.path.exists(path):
         return []
-    with open(path, "rb") as lines:
-        return [with_bytes(json.loads(line.decode("utf-8"))) for line in lines]
+    with open(path, "rb") as file:
+        lines = file.read().split(b"\n")[:-1]
+    return [with_bytes(json.loads(line.decode("utf-8"))) for line in lines]
 
 
 def with_bytes(event: Event) -> Event:

@@ -1,6 +1,7 @@
 """Probes of ours, and tracers that report to them, as processes."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,12 +13,16 @@ from blackbox import Event, ebpfless, environment, read_events, rule, status_fie
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """A TCP port of 127.0.0.1 that nobody uses now, below those that the kernel gives to whoever connects: none of them
+    can take it before a probe does, or while it is away."""
+    while True:
+        port = random.randrange(20000, 32768)
+        try:
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", port))
+                return port
+        except OSError:
+            pass
 
 
 class Probe:

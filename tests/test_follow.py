@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence, Type
 
 import pytest
 
-from attaching import events_so_far, tracers
+from attaching import tracers
 from blackbox import Event, Session, ebpfless, environment, event_options, named, read_events, run, wait_until
 from cgroups import remove_cgroup
 from test_whole_system import WITHOUT_CONNECTOR, has_connector
@@ -74,7 +74,7 @@ def test_redis_is_traced_again_after_each_of_5_restarts(prefix: List[str], publi
             first.terminate()
             first.wait()
             pids = restart(command, follower, 5)
-            wait_until(lambda: len(named(events_so_far(str(tmp_path / "events")), "exit")) >= 6, "all ends are told")
+            wait_until(lambda: len(named(read_events(str(tmp_path / "events")), "exit")) >= 6, "all ends are told")
             events = follower.end()
     for pid in pids:
         own = [event for event in events if event["process"]["pid"] == pid]

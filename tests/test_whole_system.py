@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 
-from attaching import Attached, events_so_far
+from attaching import Attached
 from blackbox import (Event, Session, ebpfless, end_tree, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
                       status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.kernel import proc_connector
@@ -168,12 +168,12 @@ def test_what_is_traced_is_told_by_its_tracer_alone(tmp_path: Path) -> None:
     with Session(command, env=environment(**ON)) as session:
         deadline = time.monotonic() + 60
         stranger = run_untraced(1)
-        while not children_of(events_so_far(output), stranger, "exit"):
+        while not children_of(read_events(output), stranger, "exit"):
             assert time.monotonic() < deadline
             stranger = run_untraced(1)
             time.sleep(0.2)
         last = run_untraced(7)
-        wait_until(lambda: len(children_of(events_so_far(output), last, "exit")) == 7, "strangers are seen")
+        wait_until(lambda: len(children_of(read_events(output), last, "exit")) == 7, "strangers are seen")
         (tmp_path / "enough").touch()
         assert session.finish().status == 0
     events = read_events(output)
@@ -217,15 +217,15 @@ def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> Non
         for _ in range(100):
             shell = run_untraced(1)
             time.sleep(0.05)
-            if children_of(events_so_far(probe.output), shell, "exec"):
+            if children_of(read_events(probe.output), shell, "exec"):
                 break
         untraced = run_untraced(7)
         traced = run(ebpfless("trace", "--probe-addr", probe.address, "--wait-probe", "20", "--", "sh", "-c",
                               "echo $$; /bin/true; /bin/true; :"))
         assert traced.status == 0
         own = int(traced.stdout)
-        wait_until(lambda: len(children_of(events_so_far(probe.output), untraced, "exit")) == 7
-                   and len(children_of(events_so_far(probe.output), own, "exit")) == 2, "all has come")
+        wait_until(lambda: len(children_of(read_events(probe.output), untraced, "exit")) == 7
+                   and len(children_of(read_events(probe.output), own, "exit")) == 2, "all has come")
         assert probe.stop() == 0
     events = read_events(probe.output)
     assert len(children_of(events, untraced, "exec")) == 7

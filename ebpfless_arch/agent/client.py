@@ -252,5 +252,5 @@ class _Search(threading.Thread):
         """Ask."""
         try:
             self.places = look_up(self._endpoint)
-        except (OSError, UnicodeError):
+        except OSError:
             self.places = []

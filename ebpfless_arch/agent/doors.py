@@ -7,7 +7,6 @@ import socketserver
 from typing import Any, Callable, List
 
 from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up
-from ebpfless_arch.agent.options import UsageError
 
 _QUEUE = 1024
 _ACCEPTED_AT_ONCE = 32
@@ -88,7 +87,7 @@ def _answers(path: str) -> bool:
 
 
 def open_doors(endpoint: Endpoint, visit: Visit) -> List[Door]:
-    """Listen there; raises UsageError for a name that is none, and OSError."""
+    """Listen there; raises OSError."""
     doors: List[Door] = []
     try:
         for place in look_up(endpoint):
@@ -101,8 +100,6 @@ def open_doors(endpoint: Endpoint, visit: Visit) -> List[Door]:
         for door in doors:
             door.close()
         raise OSError("cannot listen on %s: %s" % (endpoint.text, _why(error)))
-    except UnicodeError as error:
-        raise UsageError("cannot listen on %s: %s" % (endpoint.text, error))
     return doors
 
 

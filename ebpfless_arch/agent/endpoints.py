@@ -52,12 +52,15 @@ def places_at_once(endpoint: Endpoint) -> Optional[List[Place]]:
 
 
 def look_up(endpoint: Endpoint) -> List[Place]:
-    """Where that is; may wait for a name server. Raises OSError."""
+    """Where that is; may wait for a name server. Raises OSError, also for what can be no name."""
     return places_at_once(endpoint) or _looked_up(endpoint, 0)
 
 
 def _looked_up(endpoint: Endpoint, flags: int) -> List[Place]:
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP, flags)
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP, flags)
+    except ValueError:  # a..b, a part of more than 63 letters, a NUL
+        raise socket.gaierror(socket.EAI_NONAME, "'%s' can be no host's name" % endpoint.host)
     return [Place(int(family), address) for family, _, _, _, address in found]
 
 
