@@ -1,6 +1,6 @@
 """Runs the cases of a policy: for each rule a script that has to make it match, and the nearest one that must not.
 
-All scripts run under one `trace`, in a mount namespace of their own: what they read and write is never the host's.
+All scripts of the chosen tests run under one `trace`, in a mount namespace of their own: what they read and write is never the host's.
 There /etc, /home, /srv, /run, /boot, /var/spool, /var/log and /dev/shm may be written, and the working directory has
 bin/NAME for every NAME that a script mentions, all copies of tests/programs/actor.c, and do/NAME, copies of deeds.c.
 Each script has to succeed, or the case would prove nothing; what may fail in it is followed by `|| true`.
@@ -105,12 +105,18 @@ def containers(name: str) -> Iterator[str]:
     pytest.skip("needs a cgroup hierarchy that may be written")
 
 
-def play(world: World, folder: Path, compile_c: Compiler, cgroups: str, **variables: str) -> Found:
-    """Runs all cases in `folder`; what they led to: (the case's name, match or miss, the rule that was reported)."""
+def chosen(request: Any) -> Set[str]:
+    """The names of the cases that the chosen tests of a module are about."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items if item.module is request.module]
+    return {call.params["name"] for call in calls if call is not None and "name" in call.params}
+
+
+def play(world: World, chosen: Set[str], folder: Path, compile_c: Compiler, cgroups: str, **variables: str) -> Found:
+    """Runs the chosen cases in `folder`; what they led to: (the case's name, match or miss, the rule that was reported)."""
     unshare = ["unshare", "--mount"] + list(world.spaces)
     if subprocess.call(unshare + ["true"], stderr=subprocess.DEVNULL) != 0:
         pytest.skip("needs namespaces")
-    _write(world, folder, compile_c, cgroups)
+    _write(world, chosen, folder, compile_c, cgroups)
     output = folder / "detections"
     output.write_text("")
     options = ["--format", "json", "--output", str(output), "--verbose"] + list(world.options)
@@ -126,15 +132,15 @@ def play(world: World, folder: Path, compile_c: Compiler, cgroups: str, **variab
     return {_place(event) + (event["agent"]["rule_id"],) for event in read_events(str(output)) if is_detection(event)}
 
 
-def _write(world: World, folder: Path, compile_c: Compiler, cgroups: str) -> None:
-    """The scripts, one that runs them all, and copies of the programs under every name that they use."""
+def _write(world: World, chosen: Set[str], folder: Path, compile_c: Compiler, cgroups: str) -> None:
+    """The scripts of the chosen cases, one that runs them all, and copies of the programs under every name that they use."""
     case = folder / "case"
     case.mkdir()
     (folder / "files").write_text("".join(name + "\n" for name in world.files))
     (folder / "prepare").write_text(world.prepare)
     (case / "contain").write_text(_CONTAIN.replace("%(cgroups)s", cgroups))
     wanted = {("bin", "actor")}
-    for name, (rule, match, miss) in named(world.cases):
+    for name, (rule, match, miss) in [each for each in named(world.cases) if each[0] in chosen]:
         for kind, text in (("match", match), ("miss", miss)):
             (case / (name + "." + kind)).write_text(text + "\n")
             wanted.update(re.findall(r"(?<![\w/])(bin|do)/([\w.+-]+)", text))

@@ -11,7 +11,7 @@ import pytest
 
 from blackbox import REPOSITORY, Compiler, ebpfless, environment, read_events, run, trace_command
 from default_policy_cases import CASES, FILES, WORKS, Work
-from policy_world import Case, Found, World, containers, named, play
+from policy_world import Case, Found, World, chosen, containers, named, play
 
 POLICY = REPOSITORY / "ebpfless_arch" / "rules" / "default.json"
 SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -82,9 +82,9 @@ def cgroups() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory, compile_c: Compiler, cgroups: str) -> Found:
+def found(request: Any, tmp_path_factory: pytest.TempPathFactory, compile_c: Compiler, cgroups: str) -> Found:
     """What the cases led to."""
-    return play(WORLD, tmp_path_factory.mktemp("world"), compile_c, cgroups)
+    return play(WORLD, chosen(request), tmp_path_factory.mktemp("world"), compile_c, cgroups)
 
 
 @pytest.mark.root
