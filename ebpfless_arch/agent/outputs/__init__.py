@@ -110,6 +110,28 @@ class LineFile:
         return _FLUSH_BYTES if stat.S_ISREG(os.fstat(self._descriptor).st_mode) else select.PIPE_BUF
 
 
+class Lines(Output):
+    """What all outputs share that write lines to a file: theirs is only what the lines say."""
+
+    def __init__(self, file: LineFile) -> None:
+        self.name = file.name
+        self._file = file
+
+    @property
+    def dropped(self) -> int:
+        """Lines that a slow reader did not take."""
+        return self._file.dropped
+
+    def flush(self) -> bool:
+        """Write out; True when something is left. Raises OSError."""
+        return self._file.flush()
+
+    def close(self) -> int:
+        """Write out and close; returns how many lines were dropped. Raises OSError."""
+        self._file.close()
+        return self._file.dropped
+
+
 def _open_for_appending(path: str) -> int:
     """Raises OSError, also for a named pipe that nobody reads."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Optional
 
-from ebpfless_arch.agent.outputs import LineFile, Output
+from ebpfless_arch.agent.outputs import LineFile, Lines
 from ebpfless_arch.agent.outputs.written import NOTHING, Written
 from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
@@ -10,14 +10,13 @@ from ebpfless_arch.events.text_form import headline
 from ebpfless_arch.rules.policy import Rule
 
 
-class JsonLines(Output):
+class JsonLines(Lines):
     """Writes to a file. `agent` describes this program and its host; `variables` gives those of rules for an event;
     `written` knows what a killed probe has written already."""
 
     def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
                  written: Written = NOTHING) -> None:
-        self.name = file.name
-        self._file = file
+        super().__init__(file)
         self._written = written
         self._agent = agent
         self._variables = variables
@@ -36,20 +35,6 @@ class JsonLines(Output):
             line = event_text(event, rule.description or headline(event), agent, sequence,
                               rule_tags(rule) + list(event.context.tags), self._variables(event))
         self._file.add(line)
-
-    @property
-    def dropped(self) -> int:
-        """Lines that a slow reader did not take."""
-        return self._file.dropped
-
-    def flush(self) -> bool:
-        """Write out; True when something is left. Raises OSError."""
-        return self._file.flush()
-
-    def close(self) -> int:
-        """Write out and close; returns how many lines were dropped. Raises OSError."""
-        self._file.close()
-        return self._file.dropped
 
 
 def about(rule: Rule) -> Dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Optional
 
-from ebpfless_arch.agent.outputs import LineFile, Output
+from ebpfless_arch.agent.outputs import LineFile, Lines
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import clock, headline, lineage, printable
 from ebpfless_arch.rules.policy import Rule
@@ -11,12 +11,11 @@ _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36"}
 _ATTACK_TAGS = ("tactic:", "technique:")
 
 
-class Text(Output):
+class Text(Lines):
     """Writes to a file, in colours where asked to."""
 
     def __init__(self, file: LineFile, colours: bool) -> None:
-        self.name = file.name
-        self._file = file
+        super().__init__(file)
         self._colours = colours
 
     def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
@@ -43,17 +42,3 @@ class Text(Output):
         if self._colours and rule.severity in _COLOURS:
             severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
         return "%s  %s" % (severity, rule.id)
-
-    @property
-    def dropped(self) -> int:
-        """Lines that a slow reader did not take."""
-        return self._file.dropped
-
-    def flush(self) -> bool:
-        """Write out; True when something is left. Raises OSError."""
-        return self._file.flush()
-
-    def close(self) -> int:
-        """Write out and close; returns how many lines were dropped. Raises OSError."""
-        self._file.close()
-        return self._file.dropped
