@@ -88,6 +88,13 @@ def test_one_bad_rule_stops_nobody(tmp_path: Path) -> None:
     assert problem.excerpt == 'exec.fil.path == "/x"\n^'
 
 
+def test_a_mistyped_key_is_told_with_what_it_costs(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {"id": "x", "expresion": 'open.file.path == "/x"', "tag": {}}, {"id": "y", "tags": {}})
+    assert [problem.message for problem in loaded.problems] == [
+        "there is no expression, and no rule of this id to change; 'expresion' is no key of a rule; did you mean expression?",
+        "there is no expression, and no rule of this id to change"]
+
+
 def test_a_problem_is_one_printable_line(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"id": "x", "expression": 'open.file.path == "\x1b[31m\n\ud800/\u202e"'})
     assert "\n" not in str(loaded.problems[0]) and "\x1b" not in str(loaded.problems[0])

@@ -20,11 +20,11 @@ from ebpfless_arch.rules.fim import FIM_PREFIX, expand_fim, uses_fim
 from ebpfless_arch.rules.grammar import SeclError, parse_macro, parse_rule
 from ebpfless_arch.rules.host import Host, host_table, this_host, version_matches
 from ebpfless_arch.rules.limits import Limiter
-from ebpfless_arch.rules.names import Macro
+from ebpfless_arch.rules.names import Macro, nearest
 from ebpfless_arch.rules.ruleset import Rule as Rule
 from ebpfless_arch.rules.ruleset import RuleSet as RuleSet
 from ebpfless_arch.rules.ruleset import tags_of, text_of, texts_of
-from ebpfless_arch.rules.shapes import fault_of
+from ebpfless_arch.rules.shapes import fault_of, keys_of
 from ebpfless_arch.rules.store import Store
 from ebpfless_arch.rules.tree import Node
 from ebpfless_arch.rules.variables import Definition
@@ -199,7 +199,8 @@ class _Loader:
         if entry_id in self.filtered:
             self.skipped.append(Skipped(candidate.policy.path, entry_id, "filtered", "the rule that it changes is"))
         else:
-            self.problem(candidate, "rule", "error", "there is no expression, and no rule of this id to change")
+            self.problem(candidate, "rule", "error", "there is no expression, and no rule of this id to change"
+                         + _mistyped(candidate.entry, "expression"))
 
     def is_sound(self, candidate: _Candidate, what: str) -> bool:
         """Reports an entry whose keys have the wrong types."""
@@ -424,3 +425,9 @@ def _override(entry: Entry, change: Entry, fields: Iterable[str]) -> None:
             entry[name] = new
     if isinstance(change.get("disabled"), bool):
         entry["disabled"] = change["disabled"]
+
+
+def _mistyped(entry: Entry, key: str) -> str:
+    """A hint at a key of a rule that may be meant for this one, "" without one."""
+    found = next((each for each in entry if each not in keys_of("rule") and nearest(each, [key])), "")
+    return f"; {found!r} is no key of a rule{nearest(found, [key])}" if found else ""
