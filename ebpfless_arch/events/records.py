@@ -35,7 +35,8 @@ follows depends on the kind:
     STATE  word, value                "started" (features), "ended" (wait status, tracees left),
                                       "failed" (text), "done", "refused" (why a process cannot be attached to),
                                       "tracer" (its pid, that of the one that stands by or 0),
-                                      "ready" (who ran already is told), "missed" (how many were too short to be seen)
+                                      "ready" (who ran already is told), "missed" (how many were too short to be seen),
+                                      "gap" (how many tracers were killed so far, what came of it)
     ASK    number, record             a call that waits at its entry for a verdict; the record is what it would be,
                                       were it refused with EPERM
 """
@@ -46,7 +47,7 @@ Record = Tuple[Any, ...]
 
 FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK, SNAPSHOT = range(11)
 
-STARTED, ENDED, FAILED, DONE, REFUSED, TRACER, READY, MISSED = range(8)
+STARTED, ENDED, FAILED, DONE, REFUSED, TRACER, READY, MISSED, GAP = range(9)
 
 BLIND_KINDS = ("tracer", "lost", "abi", "call_number", "memory", "clone_untraced", "io_uring", "seccomp_listener",
                "privileges", "interest", "debugger")

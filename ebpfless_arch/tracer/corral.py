@@ -1,41 +1,64 @@
 """Keeps threads from running for the moment in which they have no tracer, without their noticing.
 
-They are confined to the CPU on which we are busy, and are let out as soon as they are traced again.
+They are confined to the CPU on which we are busy, and are let out as soon as they are traced again. What was theirs stands
+in memory shared with whoever comes after us, should we be killed meanwhile.
 """
 
 import os
-from typing import Dict, Iterable, Optional, Set
+from typing import Dict, FrozenSet, Iterable, Optional, Sequence
 
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.tracer.places import Table, recover
+from ebpfless_arch.tracer.pulse import Pulse
 
 _PRIORITY = 1
+_SLOTS = 400
+
+Mask = FrozenSet[int]
+
+
+def table_of(pulse: Pulse) -> Table:
+    """Where the affinities of those stand that are confined."""
+    return Table(*pulse.corral(), slots=_SLOTS)
 
 
 class Corral:
-    """Threads on one CPU, ours; the tracer that is about to end gets another one, so that it does end.
+    """Threads on one CPU, ours; tracers that are about to end get another one, so that they do end.
 
-    On a machine with a single CPU nothing is confined.
+    On a machine with a single CPU nothing is confined. `threads` are those that will be confined first.
     """
 
-    def __init__(self, tracer: int, threads: Iterable[int]) -> None:
-        self._former: Dict[int, Set[int]] = {}
+    def __init__(self, tracers: Sequence[int], threads: Sequence[int], table: Table) -> None:
+        recover(table, threads)  # one who was killed at this may have left them confined
+        self._table = table
+        self._former: Dict[int, Mask] = {}
         self._own = os.sched_getaffinity(0)
         self._cpu = self._choose(threads)
         # Others may want our CPU: where it is permitted, they get it later.
-        for pid in (tracer, 0):
+        for pid in list(tracers) + [0]:
             _set_policy(pid, os.SCHED_FIFO, _PRIORITY)
         if self._cpu is None:
             return
+        table.use(self._cpu)
         _confine(0, {self._cpu})
-        _confine(tracer, self._own - {self._cpu})
-        for tid in threads:
+        for tracer in tracers:
+            _confine(tracer, self._own - {self._cpu})
+        self.confine(threads)
+
+    def confine(self, threads: Iterable[int]) -> None:
+        """Keep these in as well. One that was born in here has its parent's confinement, and is to get its parent's own."""
+        for tid in threads if self._cpu is not None else ():
             mask = _mask(tid)
-            if self._cpu in mask and _confine(tid, {self._cpu}):
+            if mask == {self._cpu}:
+                mask = self._former_of_family(tid) or mask
+            if self._cpu in mask:
+                self._table.put(tid, mask)
                 self._former[tid] = mask
+                _confine(tid, {self._cpu})
 
     @property
     def is_alone(self) -> bool:
-        """Whether the dying tracer needs the CPU on which we are."""
+        """Whether a dying tracer needs the CPU on which we are."""
         return self._cpu is None
 
     def _choose(self, threads: Iterable[int]) -> Optional[int]:
@@ -55,27 +78,29 @@ class Corral:
             _confine(0, self._own)
 
     def let_out(self, threads: Iterable[int]) -> None:
-        """Threads that were born in here have their parents' confinement."""
+        """And those who were born in here and found only now; then nobody is left."""
         for tid in threads:
             if self._cpu is not None and tid not in self._former and _mask(tid) == {self._cpu}:
-                _confine(tid, self._former_of_family(tid))
+                _confine(tid, self._former_of_family(tid) or self._own)
+        self._table.clear()
 
-    def _former_of_family(self, tid: int) -> Set[int]:
+    def _former_of_family(self, tid: int) -> Mask:
+        """What its process had, or its parent; nothing where neither is known."""
         try:
             relatives = procfs.group_leader(tid)
         except (OSError, KeyError, ValueError):
-            return self._own
-        return next((self._former[each] for each in relatives if each in self._former), self._own)
+            return frozenset()
+        return next((self._former[each] for each in relatives if each in self._former), frozenset())
 
 
-def _mask(tid: int) -> Set[int]:
+def _mask(tid: int) -> Mask:
     try:
-        return os.sched_getaffinity(tid)
+        return frozenset(os.sched_getaffinity(tid))
     except OSError:
-        return set()
+        return frozenset()
 
 
-def _confine(tid: int, cpus: Set[int]) -> bool:
+def _confine(tid: int, cpus: Iterable[int]) -> bool:
     try:
         os.sched_setaffinity(tid, cpus)
         return True

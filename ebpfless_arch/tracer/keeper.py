@@ -119,6 +119,7 @@ class Keeper:
         self._wait_all = False
         self._in_background = False
         self._take_overs = 0
+        self._deaths = 0
         self._orders = -1
         self._held_up = False
         self._verdicts = -1
@@ -248,6 +249,8 @@ class Keeper:
                 self._held_up = self._receiver.idle()
         if self._done:
             self._lose(self._pulse.records.value - self._reader.expected)
+            if self._pulse.deaths.value > self._deaths and not self._problem:
+                self._tell_gap(decode.now(), self._pulse.deaths.value, "the tracer was killed, and there was nothing left to trace")
         self._hand_over(lambda record: self._receiver.close(), ())
 
     def _outlast(self) -> None:
@@ -395,6 +398,18 @@ class Keeper:
         elif word == records.TRACER:
             self._tracer, self._standby = value
             self._tracer_status = 0
+        elif word == records.GAP:
+            self._tell_gap(record[1], *value)
+
+    def _tell_gap(self, time: int, deaths: int, text: str) -> None:
+        """A tracer has taken over. One that was killed before it could say so is told of now: `deaths` counts them all."""
+        # A new image that shares no memory with the old one begins anew.
+        count = deaths - self._deaths if deaths > self._deaths else 1
+        self._deaths = deaths
+        if count > 1:
+            text = text.replace("was killed", "was killed %d times in a row" % count, 1)
+        main = self._main or min(self._family, default=0)
+        self._hand_over(self._receiver.receive, records.blind(time, main, main, text, count=count))
 
     def _tell_cost(self) -> None:
         assert self._plan is not None

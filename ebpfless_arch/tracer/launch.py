@@ -13,8 +13,10 @@ from ebpfless_arch.events.interest import Interest, unpacked
 from ebpfless_arch.kernel import features, process, seccomp
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.attached import LET_GO, AttachedEngine, left_behind
+from ebpfless_arch.tracer.corral import table_of
 from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.pipe import Ends, Link, Writer, open_ends
+from ebpfless_arch.tracer.places import recover
 from ebpfless_arch.tracer.stops import Machine
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
@@ -257,6 +259,7 @@ def _complain(text: str) -> None:
 
 def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, left: Left) -> None:
     """A new tracer process: seize what a dead one left behind and trace on."""
+    link.pulse.deaths.value += 1
     step_aside([], left.overseen)
     if plan.level:
         stay_with_keeper(plan.keeper)
@@ -265,12 +268,14 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
     engine, _ = make_engine(abis, found, plan, ends)
     family = left_behind(left.family, left.since) if plan.level else left.family
     count, problem = engine.take_over(left.keeper, main, family, left.spared)
+    recover(table_of(link.pulse), engine.threads())
     if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
     gap: Any = decode.now() - left.since
-    writer.put(records.blind(decode.now(), main, main, "the tracer was killed; %d threads are traced again after %.1f ms%s"
-                             % (count, gap / 1e6, "; others are not: " + problem if problem else "")))
+    text = "the tracer was killed; %d threads are traced again after %.1f ms" % (count, gap / 1e6)
+    text += "; others are not: " + problem if problem else ""
+    writer.put((records.STATE, decode.now(), main, main, records.GAP, (link.pulse.deaths.value, text)))
     _trace(engine, plan, found, link, ends)
 
 

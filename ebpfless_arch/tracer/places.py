@@ -11,6 +11,7 @@ that it shares with the keeper, and the next tracer puts all of them back first.
 in the moment without a tracer, or had its cpuset changed while narrow, may not get its own back.
 """
 
+import mmap
 import os
 import signal
 import struct
@@ -49,9 +50,10 @@ class Table:
     SLOTS = 24
     CPUS = 1024
 
-    def __init__(self, pulse: Pulse) -> None:
-        self._memory, self._start = pulse.spare()
-        self._free = list(range(self.SLOTS))
+    def __init__(self, memory: mmap.mmap, start: int, slots: int = SLOTS) -> None:
+        self._memory, self._start = memory, start
+        self._count = slots
+        self._free = list(range(slots))
         self._slots: Dict[int, int] = {}
 
     def put(self, tid: int, mask: Mask) -> bool:
@@ -77,7 +79,7 @@ class Table:
     def left(self) -> Tuple[int, Dict[int, Mask]]:
         """What another tracer has left here: its CPU, -1 for none, and the affinities of its tracees."""
         found = {}
-        for slot in range(self.SLOTS):
+        for slot in range(self._count):
             tid, data = self._SLOT.unpack_from(self._memory, self._at(slot))
             bits = int.from_bytes(data, "little")
             if tid and bits:
@@ -86,9 +88,9 @@ class Table:
 
     def clear(self) -> None:
         """Forget it all."""
-        for slot in range(self.SLOTS):
+        for slot in range(self._count):
             self._SLOT.pack_into(self._memory, self._at(slot), 0, b"")
-        self._free, self._slots = list(range(self.SLOTS)), {}
+        self._free, self._slots = list(range(self._count)), {}
 
     def _at(self, slot: int) -> int:
         return self._start + self._CPU.size + slot * self._SLOT.size
@@ -98,7 +100,7 @@ class Places:
     """Told of every stop; `wait` is told when the tracer waits, for only then it may be interrupted."""
 
     def __init__(self, pulse: Pulse, enabled: bool) -> None:
-        self._table = Table(pulse)
+        self._table = Table(*pulse.spare())
         self._enabled = enabled and _sched_getcpu is not None and len(os.sched_getaffinity(0)) > 1
         self._cpu = -1
         self._own: Mask = frozenset()
@@ -181,14 +183,7 @@ class Places:
     def recover(self, threads: Iterable[int] = ()) -> None:
         """Give those back what was theirs that another tracer has left; and, of the threads named, those that were born
         narrow when it died."""
-        cpu, left = self._table.left()
-        for tid, mask in left.items():
-            _widen(tid, mask, cpu)
-        for tid in threads if left else ():
-            inherited = _ancestor_s(tid, left)
-            if inherited is not None and tid not in left:
-                _widen(tid, inherited, cpu)
-        self._table.clear()
+        recover(self._table, threads)
 
     # --- when ---------------------------------------------------------------------
 
@@ -311,6 +306,19 @@ class Places:
             if mask is not None:
                 _widen(tid, mask, self._cpu)
                 self._table.drop(tid)
+
+
+def recover(table: Table, threads: Iterable[int]) -> None:
+    """Give those back what was theirs that another process has left in a table; and, of the threads named, those that were
+    born narrow."""
+    cpu, left = table.left()
+    for tid, mask in left.items():
+        _widen(tid, mask, cpu)
+    for tid in threads if left else ():
+        inherited = _ancestor_s(tid, left)
+        if inherited is not None and tid not in left:
+            _widen(tid, inherited, cpu)
+    table.clear()
 
 
 def _widen(tid: int, mask: Mask, cpu: int) -> None:

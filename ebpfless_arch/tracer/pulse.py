@@ -10,10 +10,11 @@ from typing import NamedTuple, Optional, Tuple
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("@Qq")  # written word by word, not byte by byte
-_STOPS_OFFSET, _RECORDS_OFFSET = 16, 24
+_STOPS_OFFSET, _RECORDS_OFFSET, _DEATHS_OFFSET = 16, 24, 32
 _SPARE_OFFSET = 256
 _MFD_CLOEXEC = 1
-_SIZE = mmap.PAGESIZE
+_CORRAL_OFFSET = 4096
+_SIZE = 65536
 _NOBODY = _STATE.pack(0, 0)
 
 _memfd_create = function("memfd_create", ctypes.c_char_p, ctypes.c_uint)
@@ -28,7 +29,8 @@ class Held(NamedTuple):
 
 class Pulse:
     """Written at every stop, so both ways are short. `descriptor` lets a new image go on, -1 where there is none (before
-    3.17, and C libraries that lack the call). `records` counts those that were made, whether they have arrived or not."""
+    3.17, and C libraries that lack the call). `records` counts those that were made, whether they have arrived or not; `deaths`
+    the tracers that were killed, whether that was told or not."""
 
     def __init__(self, descriptor: int = -1) -> None:
         self.descriptor = descriptor if descriptor >= 0 else _make_file()
@@ -37,6 +39,7 @@ class Pulse:
         self._memory = mmap.mmap(self.descriptor, _SIZE)
         self._stops = ctypes.c_uint64.from_buffer(self._memory, _STOPS_OFFSET)
         self.records = ctypes.c_uint64.from_buffer(self._memory, _RECORDS_OFFSET)
+        self.deaths = ctypes.c_uint64.from_buffer(self._memory, _DEATHS_OFFSET)
 
     def begin(self, tid: int) -> None:
         """The tracer deals with a stop from now on."""
@@ -54,6 +57,10 @@ class Pulse:
     def spare(self) -> Tuple[mmap.mmap, int]:
         """The memory, and from where on it is free for others: 3840 bytes."""
         return self._memory, _SPARE_OFFSET
+
+    def corral(self) -> Tuple[mmap.mmap, int]:
+        """The memory, and from where on it is for those who take over: 60 KiB."""
+        return self._memory, _CORRAL_OFFSET
 
     def held(self) -> Optional[Held]:
         """The thread that is held just now, None when there is none."""

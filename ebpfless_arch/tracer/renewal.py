@@ -10,7 +10,7 @@ import marshal
 import os
 import time
 import traceback as traceback  # so that an error can be told when no file can be read any more
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
@@ -44,29 +44,31 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
 
     This is the way of the stand-by, too, once it has taken over.
     """
-    death: Optional[standby.Death] = None
+    deaths: List[standby.Death] = []
     outcome = DONE
     main = engine.main
     while True:
         if engine.watched and not engine.standby:
             child, tracer = _fork(ends)
             if child == 0:
-                death = standby.attend(tracer)
+                # Those before it are not settled if it was killed over them.
+                deaths.append(standby.attend(tracer))
+                link.pulse.deaths.value += 1
                 process.set_name(NAME)
                 engine, plan, ends = _successor(plan, found, link)
                 continue  # it will need somebody as well, and now, while nothing has been let go
             engine.standby, engine.watched = max(child, 0), child > 0
-        if death is not None:
+        if deaths:
             standby.await_watch(engine.standby)
-            gap = standby.succeed(engine, death, plan.keeper, main)
-            death = former = None
+            gap = standby.succeed(engine, deaths, plan.keeper, main, link.pulse)
+            deaths, former = [], None
             if gap.problem and not gap.threads:
                 # Nor could the keeper: it waits for the command, which has no tracer any more.
                 text = "the tracer was killed, and its processes cannot be traced again: " + gap.problem
                 ends.writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
                 engine.dismiss_standby()
                 break
-            ends.writer.put(records.blind(decode.now(), main, main, str(gap)))
+            ends.writer.put((records.STATE, decode.now(), main, main, records.GAP, (link.pulse.deaths.value, str(gap))))
         ends.writer.put((records.STATE, decode.now(), main, main, records.TRACER, (os.getpid(), engine.standby)))
         ends.writer.flush()
         outcome = engine.run()

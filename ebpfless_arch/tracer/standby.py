@@ -10,24 +10,28 @@ import os
 import signal
 import struct
 import time
-from typing import Callable, List, NamedTuple, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 from ebpfless_arch.kernel import process, procfs, ptrace
-from ebpfless_arch.tracer.corral import Corral
+from ebpfless_arch.tracer.corral import Corral, table_of
 from ebpfless_arch.tracer.engine import Engine
-from ebpfless_arch.tracer.tracees import threads_traced_by
+from ebpfless_arch.tracer.places import Table
+from ebpfless_arch.tracer.pulse import Pulse
+from ebpfless_arch.tracer.tracees import state_and_tracer, threads_traced_by
 
 NAME = b"ebpfless-standby"
+_OUR_NAMES = b"ebpfless-"
 CANNOT = 3
 _TRIES = 50
 _PAUSE_SECONDS = 0.002
 _LAST_MOMENT_SECONDS = 1.0
 _GLANCE_SECONDS = 0.00005
+_TO_WATCH_SECONDS = 2.0
 _MEASURE = struct.Struct("=d")
 _SIGNALS_TO_STOP = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 
-
 Seize = Callable[[int, int], None]
+Threads = List[Tuple[int, int]]
 
 
 class Gap(NamedTuple):
@@ -64,9 +68,10 @@ def fork() -> Tuple[int, int]:
 
 
 def await_watch(standby: int) -> None:
-    """Wait a moment for our own stand-by to watch us (0: there is none)."""
-    end = time.monotonic() + _TRIES * _PAUSE_SECONDS
-    while standby and time.monotonic() < end:
+    """Wait a moment for our own stand-by to watch us (0: there is none). On a busy machine it takes its time; until then
+    nobody has been let go, and should we be killed when they have, somebody must see to it."""
+    end = time.monotonic() + _TO_WATCH_SECONDS
+    while standby and time.monotonic() < end and not procfs.is_dead(standby, standby):
         if procfs.status(os.getpid())[b"TracerPid"] != b"0":
             return
         time.sleep(_GLANCE_SECONDS)
@@ -129,40 +134,94 @@ def _resume(tracer: int, number: int) -> None:
         pass
 
 
-def succeed(engine: Engine, death: Death, keeper: int, main: int) -> Gap:
-    """Seize with a new engine what a dying tracer holds, and what lives below the command or the keeper without one."""
-    if not death.is_held:
-        count, problem = engine.take_over(keeper, main, [main] if main else [])
-        return Gap(count, problem, (time.monotonic() - death.since) * 1e3, -1.0)
-    held = _find(death.tracer)
-    corral = Corral(death.tracer, [tid for tid, _ in held])
-    untraced = _move(engine.seize, held, death.tracer, corral)
-    count, problem = engine.take_over(main, main, sorted({pid for _, pid in held}))
+def succeed(engine: Engine, deaths: Sequence[Death], keeper: int, main: int, pulse: Pulse) -> Gap:
+    """Seize with a new engine what dying tracers hold, and what lives below the command or the keeper without one. The last
+    of them is the one that we stood by for; those before it had been killed while the next was about to take over."""
+    last = deaths[-1]
+    spared = _own_kind(keeper)
+    if not last.is_held:
+        for death in deaths:
+            _await_end(death.tracer)
+        count, problem = engine.take_over(keeper, main, [main] if main else [], spared)
+        return Gap(count, problem, (time.monotonic() - last.since) * 1e3, -1.0)
+    dying = _chain(deaths)
+    corral, held = _gather(dying, table_of(pulse))
+    untraced = _move(engine.seize, held, dying, corral)
+    family = sorted({pid for threads in held for _, pid in threads})
+    count, problem = engine.take_over(keeper if os.path.exists("/proc/%d" % keeper) else main, main, family, spared)
     corral.let_out(engine.threads())
-    return Gap(count, problem, (time.monotonic() - death.since) * 1e3, untraced * 1e3)
+    return Gap(count, problem, (time.monotonic() - last.since) * 1e3, untraced * 1e3)
 
 
-def _find(tracer: int) -> List[Tuple[int, int]]:
-    """All that a process traces; looked for until none has come meanwhile. Those yet to come wait at their first stop."""
-    found = threads_traced_by(tracer)
+def _own_kind(keeper: int) -> List[int]:
+    """Processes below the keeper that are ours: who stands by for us, who looks at the rest of the system."""
+    found = []
+    for pid in procfs.descendants(keeper):
+        try:
+            if procfs.stat(pid).comm.startswith(_OUR_NAMES):
+                found.append(pid)
+        except OSError:
+            pass  # gone
+    return found
+
+
+def _chain(deaths: Sequence[Death]) -> List[int]:
+    """Those that have not let go yet, the last to die first: each is traced by the one before it."""
+    dying = [deaths[-1].tracer]
+    for death in reversed(deaths[:-1]):
+        state, tracer = state_and_tracer(death.tracer)
+        if tracer == dying[-1] and state not in b"ZX":
+            dying.append(death.tracer)
+    return dying
+
+
+def _gather(dying: Sequence[int], table: Table) -> Tuple[Corral, List[Threads]]:
+    """Keep all that dying tracers hold from running; returns them by their tracers. It is looked for them until none has
+    come since the last was confined. Those yet to come wait at their first stop."""
+    held = [_held_by(tracer, dying) for tracer in dying]
+    corral = Corral(dying, [tid for threads in held for tid, _ in threads], table)
     while True:
-        again = threads_traced_by(tracer)
-        if set(again) <= set(found):
-            return again
-        found = again
+        again = [_held_by(tracer, dying) for tracer in dying]
+        fresh = [each for threads, former in zip(again, held) for each in set(threads).difference(former)]
+        if not fresh:
+            return corral, again
+        corral.confine([tid for tid, _ in fresh])
+        held = again
 
 
-def _move(seize: Seize, held: List[Tuple[int, int]], tracer: int, corral: Corral) -> float:
-    """Let a dying tracer go and seize what it held; returns for how long, in seconds, a thread may have been without any."""
+def _held_by(tracer: int, dying: Sequence[int]) -> Threads:
+    return [each for each in threads_traced_by(tracer) if each[1] not in dying]
+
+
+def _move(seize: Seize, held: Sequence[Threads], dying: Sequence[int], corral: Corral) -> float:
+    """Let dying tracers go, each with the next, and seize what they held; returns for how long, in seconds, a thread may have
+    been without any."""
+    untraced = 0.0
     try:
-        _resume(tracer, 0)
-        if corral.is_alone:
-            os.waitpid(tracer, ptrace.WALL)
-        else:
-            _await_last_moment(tracer)
-        return _seize(seize, held, 0 if corral.is_alone else tracer)
+        _resume(dying[0], 0)
+        for tracer, threads in zip(dying, held):
+            if corral.is_alone:
+                _await_end(tracer)
+            else:
+                _await_last_moment(tracer)
+            untraced = max(untraced, _seize(seize, threads, 0 if corral.is_alone else tracer))
+        return untraced
     finally:
         corral.open()
+
+
+def _await_end(tracer: int) -> None:
+    """Wait until a dying process has given up all that it had."""
+    end = time.monotonic() + _LAST_MOMENT_SECONDS
+    while not _has_ended(tracer) and time.monotonic() < end:
+        time.sleep(_GLANCE_SECONDS)
+
+
+def _has_ended(tracer: int) -> bool:
+    try:
+        return os.waitpid(tracer, ptrace.WALL | os.WNOHANG)[0] != 0
+    except ChildProcessError:  # another one's, or waited for already
+        return procfs.is_dead(tracer, tracer)
 
 
 def _await_last_moment(tracer: int) -> None:
@@ -190,7 +249,7 @@ def _seize(seize: Seize, threads: List[Tuple[int, int]], tracer: int) -> float:
                 pass
             except OSError:
                 if not is_dead:
-                    is_dead = os.waitpid(tracer, ptrace.WALL | os.WNOHANG)[0] != 0
+                    is_dead = _has_ended(tracer)
                     last = last if is_free else time.monotonic()
                     continue
             else:
@@ -234,10 +293,10 @@ def _try() -> float:
             return -1e-3
         os.kill(tracer, signal.SIGKILL)
         death = _await_death(tracer)
-        held = _find(tracer)
-        if not death.is_held or not held:
+        if not death.is_held:
             return -1e-3
-        return _move(lambda tid, pid: ptrace.seize(tid, 0), held, tracer, Corral(tracer, [tid for tid, _ in held]))
+        corral, held = _gather([tracer], table_of(Pulse()))
+        return _move(lambda tid, pid: ptrace.seize(tid, 0), held, [tracer], corral) if held[0] else -1e-3
     finally:
         os.kill(program, signal.SIGKILL)
 

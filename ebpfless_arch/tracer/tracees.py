@@ -108,7 +108,7 @@ def threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
 
 def threads_traced_by(tracer: int) -> List[Tuple[int, int]]:
     """Thread and process ids of all that a process traces, those first that are the next to do something."""
-    return _threads_of([pid for pid in procfs.processes() if _state_and_tracer(pid)[1] == tracer], tracer)
+    return _threads_of([pid for pid in procfs.processes() if state_and_tracer(pid)[1] == tracer], tracer)
 
 
 def _threads_of(pids: Iterable[int], tracer: int) -> List[Tuple[int, int]]:
@@ -119,13 +119,13 @@ def _threads_of(pids: Iterable[int], tracer: int) -> List[Tuple[int, int]]:
         except OSError:
             continue
         for tid in tids:
-            state, its_tracer = _state_and_tracer(tid)
+            state, its_tracer = state_and_tracer(tid)
             if its_tracer == tracer and state not in b"ZX":
                 found.append((_ACTIVE.find(state), tid, pid))
     return [(tid, pid) for _, tid, pid in sorted(found, reverse=True)]
 
 
-def _state_and_tracer(tid: int) -> Tuple[bytes, int]:
+def state_and_tracer(tid: int) -> Tuple[bytes, int]:
     """What a thread is doing, by a letter, and the process that traces it; "X" for one that is gone."""
     try:
         table = procfs.status(tid)
