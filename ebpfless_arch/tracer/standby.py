@@ -146,10 +146,12 @@ def succeed(engine: Engine, deaths: Sequence[Death], keeper: int, main: int, pul
         return Gap(count, problem, (time.monotonic() - last.since) * 1e3, -1.0)
     dying = _chain(deaths)
     corral, held = _gather(dying, table_of(pulse))
-    untraced = _move(engine.seize, held, dying, corral)
+    untraced, refusal = _move(engine.seize, held, dying, corral)
     family = sorted({pid for threads in held for _, pid in threads})
     count, problem = engine.take_over(keeper if os.path.exists("/proc/%d" % keeper) else main, main, family, spared)
     corral.let_out(engine.threads())
+    # Those who were refused may have ended since.
+    problem = problem if count else problem or refusal
     return Gap(count, problem, (time.monotonic() - last.since) * 1e3, untraced * 1e3)
 
 
@@ -193,10 +195,10 @@ def _held_by(tracer: int, dying: Sequence[int]) -> Threads:
     return [each for each in threads_traced_by(tracer) if each[1] not in dying]
 
 
-def _move(seize: Seize, held: Sequence[Threads], dying: Sequence[int], corral: Corral) -> float:
+def _move(seize: Seize, held: Sequence[Threads], dying: Sequence[int], corral: Corral) -> Tuple[float, str]:
     """Let dying tracers go, each with the next, and seize what they held; returns for how long, in seconds, a thread may have
-    been without any."""
-    untraced = 0.0
+    been without any, and why one could not be had ("")."""
+    untraced, problem = 0.0, ""
     try:
         _resume(dying[0], 0)
         for tracer, threads in zip(dying, held):
@@ -204,8 +206,9 @@ def _move(seize: Seize, held: Sequence[Threads], dying: Sequence[int], corral: C
                 _await_end(tracer)
             else:
                 _await_last_moment(tracer)
-            untraced = max(untraced, _seize(seize, threads, 0 if corral.is_alone else tracer))
-        return untraced
+            took, refusal = _seize(seize, threads, 0 if corral.is_alone else tracer)
+            untraced, problem = max(untraced, took), problem or refusal
+        return untraced, problem
     finally:
         corral.open()
 
@@ -236,10 +239,9 @@ def _await_last_moment(tracer: int) -> None:
         time.sleep(_GLANCE_SECONDS)
 
 
-def _seize(seize: Seize, threads: List[Tuple[int, int]], tracer: int) -> float:
-    """Seize threads as soon as their tracer lets go, 0 if it has; returns for how long, in seconds, one may have been
-    without any."""
-    last = time.monotonic()
+def _seize(seize: Seize, threads: List[Tuple[int, int]], tracer: int) -> Tuple[float, str]:
+    """Seize threads as soon as their tracer lets go, 0 if it has; returns what _move does."""
+    last, problem = time.monotonic(), ""
     is_dead, is_free = not tracer, False
     for tid, pid in threads:
         while True:
@@ -247,15 +249,16 @@ def _seize(seize: Seize, threads: List[Tuple[int, int]], tracer: int) -> float:
                 seize(tid, pid)
             except ProcessLookupError:
                 pass
-            except OSError:
+            except OSError as error:
                 if not is_dead:
                     is_dead = _has_ended(tracer)
                     last = last if is_free else time.monotonic()
                     continue
+                problem = problem or str(error.strerror)
             else:
                 is_free = True
             break
-    return time.monotonic() - last
+    return time.monotonic() - last, problem
 
 
 # --- how good it is here -----------------------------------------------------------------
@@ -296,7 +299,7 @@ def _try() -> float:
         if not death.is_held:
             return -1e-3
         corral, held = _gather([tracer], table_of(Pulse()))
-        return _move(lambda tid, pid: ptrace.seize(tid, 0), held, [tracer], corral) if held[0] else -1e-3
+        return _move(lambda tid, pid: ptrace.seize(tid, 0), held, [tracer], corral)[0] if held[0] else -1e-3
     finally:
         os.kill(program, signal.SIGKILL)
 
