@@ -5,10 +5,8 @@ and then.
 """
 
 import os
-import random
 import select
 import socket
-import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -189,7 +187,7 @@ class Client:
         if self._places:
             self._due = now
         else:
-            self._due = now + self._pause * random.uniform(0.8, 1.2)
+            self._due = now + self._pause * (0.8 + 0.4 * os.urandom(1)[0] / 255)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
         self.trouble = str(getattr(error, "strerror", "") or error)
         self._handler.on_down(str(error) if isinstance(error, (WireError, _UnknownHost)) else "", was_up)
@@ -240,16 +238,18 @@ def _owners(connection: stream.Stream, place: Place) -> List[int]:
     return sockets.listening_users(place.address[1]) if place.is_local else []
 
 
-class _Search(threading.Thread):
+class _Search:
     """Asks name servers, in a thread of its own, as that may take long."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        threading.Thread.__init__(self, daemon=True)
+        import threading
+
         self._endpoint = endpoint
         self.places: List[Place] = []
+        thread = threading.Thread(target=self._ask, daemon=True)
+        self.start, self.is_alive = thread.start, thread.is_alive
 
-    def run(self) -> None:
-        """Ask."""
+    def _ask(self) -> None:
         try:
             self.places = look_up(self._endpoint)
         except OSError:

@@ -6,7 +6,7 @@ the tracer stays small.
 
 import errno
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
@@ -18,17 +18,16 @@ from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.agent.outputs.written import NOTHING, Written, written_in
 from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import ANSWERS, Interest, PathNeed, either
+from ebpfless_arch.events.interest import ANSWERS, Case, Interest, PathNeed, either
 from ebpfless_arch.events.model import NO_CONTEXT, Context, Event, Process
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.text_form import headline, printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
-from ebpfless_arch.rules.files import BUILT_IN
-from ebpfless_arch.rules.narrowing import needed_cases
-from ebpfless_arch.rules.necessary import path_need
-from ebpfless_arch.rules.policy import PolicyError, Problem, Rule, RuleSet, Skipped
+from ebpfless_arch.rules.files import BUILT_IN, PolicyError
+from ebpfless_arch.rules.loaded import Problem, Skipped
+from ebpfless_arch.rules.ruleset import Rule, RuleSet
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.keeper import Answer, Receiver
 
@@ -269,6 +268,8 @@ def _denied(rules: RuleSet) -> Dict[str, Optional[PathNeed]]:
     needs: Dict[str, List[Optional[PathNeed]]] = {}
     for rule in rules.rules:
         if any(isinstance(action, Deny) for action in rule.actions):
+            from ebpfless_arch.rules.necessary import path_need
+
             needs.setdefault(rule.event_type, []).append(path_need(rule.checked.tree, rule.event_type))
     return {event: either(found) for event, found in needs.items()}
 
@@ -313,7 +314,15 @@ def interest_of(rules: RuleSet, events: bool) -> Interest:
     """What the tracer has to stop for: what some rule needs, or, with `events`, everything."""
     if events:
         return Interest(ALL_EVENTS | rules.event_types, events, _denied(rules))
-    return Interest(rules.event_types, events, _denied(rules), cases=needed_cases(rules.rules))
+    return Interest(rules.event_types, events, _denied(rules), cases=_cases(rules))
+
+
+def _cases(rules: RuleSet) -> Mapping[str, Tuple[Case, ...]]:
+    if rules.cases is not None:
+        return rules.cases
+    from ebpfless_arch.rules.narrowing import needed_cases  # not for the built-in policy
+
+    return needed_cases(rules.rules)
 
 
 def load_rules(paths: List[str], voice: Voice) -> Policies:

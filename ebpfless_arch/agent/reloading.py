@@ -6,13 +6,19 @@ hold some. Single mistakes do not keep the others from being used, as at the
 start. A rule that is gone, disabled or wrong now does not run on in its old form.
 """
 
-from typing import Any, Dict, Iterable, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional
 
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.actions import Log
-from ebpfless_arch.rules.fields import field_table
+from ebpfless_arch.rules import prepared
+from ebpfless_arch.rules.files import BUILT_IN, PolicyError
 from ebpfless_arch.rules.limits import Limiter
-from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, Problem, Rule, RuleSet, load_policies
+from ebpfless_arch.rules.loaded import LoadedPolicies, Problem
+from ebpfless_arch.rules.ruleset import Rule, RuleSet
+from ebpfless_arch.rules.store import Store
+
+if TYPE_CHECKING:
+    from ebpfless_arch.rules.fields import FieldTable
 
 
 class NoRules(Exception):
@@ -46,15 +52,15 @@ class Policies:
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = list(paths)
         # The same one for ever: it remembers the digests of files, and how many may be read.
-        self._table = field_table()
-        self.loaded = load_policies(self.paths, table=self._table)
+        self._table: "Optional[FieldTable]" = None
+        self.loaded = (prepared.built_in() if self.paths == [BUILT_IN] else None) or self._load()
         self.rules: RuleSet = self.loaded.rule_set
         _refuse_nothing(self.paths, self.loaded)
 
     def reload(self) -> Reload:
         """Loads the policies again. Never raises for what is in them."""
         try:
-            loaded = load_policies(self.paths, table=self._table, former=self.loaded.variables)
+            loaded = self._load(self.loaded.variables)
             _refuse_nothing(self.paths, loaded)
         except (PolicyError, NoRules) as error:
             problems = error.problems if isinstance(error, NoRules) else []
@@ -63,6 +69,15 @@ class Policies:
         rules = loaded.rule_set
         self.loaded, self.rules = loaded, rules
         return Reload(True, f"reloaded: {_count(len(rules.rules), 'rule')}{_counted(loaded.problems)}", loaded.problems)
+
+    def _load(self, former: Optional[Store] = None) -> LoadedPolicies:
+        # The built-in policy does without all that these load.
+        from ebpfless_arch.rules.fields import field_table
+        from ebpfless_arch.rules.policy import load_policies
+
+        if self._table is None:
+            self._table = field_table()
+        return load_policies(self.paths, table=self._table, former=former)
 
     def shown(self, event: Event) -> Dict[str, Any]:
         """The variables that are set where an event happened, by the policies in use."""

@@ -4,10 +4,8 @@ All is known at once but for a task of AWS ECS, whose metadata service is asked 
 waits for it, and starts without it.
 """
 
-import json
 import os
 import re
-import threading
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ebpfless_arch.agent.config import Config
@@ -54,6 +52,8 @@ class Surroundings:
     def ask(self, on_more: Callable[[], None]) -> None:
         """Look for what takes longer, if there is anything."""
         if self._url:
+            import threading
+
             threading.Thread(target=self._ask, args=(on_more,), daemon=True).start()
 
     def _ask(self, on_more: Callable[[], None]) -> None:
@@ -124,6 +124,7 @@ def _picked(told: Dict[str, Any], names: Tuple[Tuple[str, str], ...]) -> Dict[st
 def _get(url: str) -> Dict[str, Any]:
     """A JSON object; raises OSError and ValueError."""
     import http.client
+    import json
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)

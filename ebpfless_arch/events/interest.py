@@ -127,14 +127,15 @@ class Interest(NamedTuple):
 
 def packed(wanted: Interest) -> Tuple[Any, ...]:
     """An interest as marshal takes it."""
-    return sorted(wanted.events), wanted.failures, _plain(wanted.denied), _plain_cases(wanted.cases)
+    return sorted(wanted.events), wanted.failures, _plain(wanted.denied), packed_cases(wanted.cases)
 
 
 def _plain(needs: Mapping[str, Optional[PathNeed]]) -> Dict[str, Any]:
     return {event: None if need is None else tuple(need) for event, need in needs.items()}
 
 
-def _plain_cases(cases: Mapping[str, Sequence[Case]]) -> Dict[str, Any]:
+def packed_cases(cases: Mapping[str, Sequence[Case]]) -> Dict[str, Any]:
+    """The cases of an interest as marshal takes them."""
     return {event: [(list(map(tuple, case.tests)), None if case.path is None else tuple(case.path)) for case in found]
             for event, found in cases.items()}
 
@@ -143,7 +144,12 @@ def unpacked(plain: Sequence[Any]) -> Interest:
     """What `packed` made, as it was."""
     events, failures, denied, cases = plain
     return Interest(frozenset(events), failures, {event: _need(need) for event, need in denied.items()},
-                    cases={event: tuple(_case(*case) for case in found) for event, found in cases.items()})
+                    cases=unpacked_cases(cases))
+
+
+def unpacked_cases(plain: Mapping[str, Any]) -> Dict[str, Tuple[Case, ...]]:
+    """What `packed_cases` made, as it was."""
+    return {event: tuple(_case(*case) for case in found) for event, found in plain.items()}
 
 
 def _case(tests: Sequence[Any], need: Optional[Sequence[Any]]) -> Case:

@@ -6,7 +6,7 @@ total: a field that is missing has the zero value of its kind, so an evaluation
 does not raise. A rule with a register is a loop over the records.
 """
 
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.rules import grammar
 from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address
@@ -15,27 +15,16 @@ from ebpfless_arch.rules.fields import ITERABLES_LIMIT, FieldTable
 from ebpfless_arch.rules.grammar import SeclError
 from ebpfless_arch.rules.names import Macro
 from ebpfless_arch.rules.tree import Array, Node, Text
+from ebpfless_arch.rules.typed import Compiled as Compiled
 from ebpfless_arch.rules.typed import (
     AddressTest, Arithmetic, Checked, Const, Constants, Joined, Junction, Membership, Negation, Read, Relation,
     TextTest, Typed, VariableRead, Variables, children, is_array, is_many)
 
-Test = Callable[[object], bool]
 _ZERO = {"int": "0", "string": "''", "bool": "False", "ip": "None"}
 # Rough times of evaluation, for ordering operands: a comparison is 1.
 _FIELD_COSTS = {".hashes": 1000, ".ancestors.": 30, ".envs": 20, ".envp": 8, ".args": 4, ".argv": 4}
 # What the values of an array can be in; the keys of a dictionary are those of a variable.
 _COLLECTIONS = (list, tuple, dict)
-
-
-class Compiled(NamedTuple):
-    """A rule that can run: `test` takes an event. `source` is the generated Python.
-
-    When `checked.unavailable` has reasons, `test` is constantly false.
-    """
-
-    test: Test
-    checked: Checked
-    source: str
 
 
 class Value(NamedTuple):
@@ -173,11 +162,18 @@ _RUNTIME: Dict[str, object] = {
     "length": length, "nth": nth, "new_uuid": _uuid4, "parse_address": parse_address}
 
 
+def written(rules: Iterable[Checked], table: FieldTable) -> Tuple[List[str], Dict[str, object]]:
+    """The sources of rules, and the constants that all of them together refer to: for the matcher of texts its TextSet."""
+    writer = _Writer({})
+    return [writer.function(rule, table.iterables) for rule in rules], writer.recipes
+
+
 class _Writer:
     """Writes Python for one typed tree; constants get names in `names`."""
 
     def __init__(self, names: Dict[str, object]) -> None:
         self.names = names
+        self.recipes: Dict[str, object] = {}
         self.count = 0
 
     def function(self, checked: Checked, iterables: Mapping[str, str]) -> str:
@@ -200,11 +196,12 @@ class _Writer:
         assert callable(built)
         return built
 
-    def constant(self, value: object) -> str:
-        """A name for a constant."""
+    def constant(self, value: object, recipe: object = None) -> str:
+        """A name for a constant; `recipe` is what it is made of, where that is not the constant itself."""
         self.count += 1
         name = f"k{self.count}"
         self.names[name] = value
+        self.recipes[name] = recipe if recipe is not None else value
         return name
 
     def write(self, node: Typed) -> str:
@@ -271,7 +268,7 @@ class _Writer:
             return f"(not {known}.isdisjoint({subject}))" if many else f"({subject} in {known})"
         if literals.prefixes and not literals.literals and not literals.tests and not literals.folded and not many:
             return f"{subject}.startswith({self.constant(literals.prefixes)})"
-        matcher = self.constant(literals.matcher())
+        matcher = self.constant(literals.matcher(), literals)
         return f"any(map({matcher}, {subject}))" if many else f"{matcher}({subject})"
 
     def membership(self, node: Membership) -> str:

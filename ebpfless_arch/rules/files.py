@@ -4,9 +4,7 @@ JSON is what we read ourselves. YAML needs PyYAML, which is used where it
 happens to be installed.
 """
 
-import json
 import os
-import re
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ _JSON = (".json",)
 _YAML = (".policy", ".yaml", ".yml")
 _CONVERSION = "python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)'"
 # In JSON: a backslash escaped, a whole pair of surrogates, and (2) one that is alone.
-_HALF = re.compile(r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
+_HALF = (r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
 
 
 class PolicyError(Exception):
@@ -94,14 +92,15 @@ def read_policy(path: str) -> PolicyFile:
 def read_text(path: str, what: str) -> str:
     """The text of a file; `what` it is, for the complaint. Raises PolicyError."""
     try:
-        return _read(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return read_data(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise PolicyError(f"{path}: cannot read the {what}: {error.strerror}")
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 at byte {error.start}")
 
 
-def _read(path: str) -> bytes:
+def read_data(path: str) -> bytes:
+    """What a file holds, or the built-in policy; raises OSError."""
     if path == BUILT_IN:
         # Whatever imported this module also knows where its data are: a folder, or a bundled file.
         data: bytes = globals()["__loader__"].get_data(path)
@@ -112,8 +111,11 @@ def _read(path: str) -> bytes:
 
 def parse_json(path: str, text: str) -> Any:
     """What the JSON of a file holds; `path` is for the complaint. Raises PolicyError."""
+    import json
+    import re
+
     try:
-        return json.loads(_HALF.sub(_replaced, text))
+        return json.loads(re.sub(_HALF, _replaced, text))
     except json.JSONDecodeError as error:
         raise PolicyError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}")
     except ValueError as error:
@@ -131,6 +133,7 @@ def _replaced(match: "Match[str]") -> str:
 def _from_yaml(path: str, text: str) -> Any:
     """The content of a YAML file; raises PolicyError."""
     import importlib
+    import json
     import shlex
 
     try:

@@ -9,12 +9,10 @@ Every matcher has a `Shape`, which says what the pattern amounts to, so that
 the many prefixes, suffixes and equal texts of a list become one look-up.
 """
 
-from typing import Callable, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
-
-from ebpfless_arch.rules.regex import Regex
-from ebpfless_arch.rules.regex_text import RegexError
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 Matcher = Callable[[str], bool]
+Literal = Tuple[str, str, bool]
 
 # Linux: NAME_MAX; the number of segments is the published engine's.
 _MAX_SEGMENT = 255
@@ -38,15 +36,20 @@ class Flavor(NamedTuple):
 
 class Shape(NamedTuple):
     """What a literal tests: kind is equal, prefix or call; `test` is set for call, and `text` is its pattern, "" for
-    a regular expression."""
+    a regular expression. `literal` is the literal itself: its kind, its text, and whether it is a path glob."""
 
     kind: str
     text: str
     test: Optional[Matcher] = None
+    literal: Literal = ("string", "", False)
 
 
 def shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
     """The shape of a literal of kind string, pattern or regexp; raises PatternError."""
+    return _shape_of(kind, text, flavor)._replace(literal=(kind, text, flavor.glob))
+
+
+def _shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
     if kind == "regexp":
         return Shape("call", "", _regex(text, flavor.folded))
     if flavor.folded:
@@ -57,6 +60,9 @@ def shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
 
 
 def _regex(text: str, folded: bool) -> Matcher:
+    from ebpfless_arch.rules.regex import Regex  # of all patterns few are such, and it is heavy
+    from ebpfless_arch.rules.regex_text import RegexError
+
     try:
         return Regex(text, folded).search
     except RegexError as error:
@@ -209,6 +215,21 @@ class TextSet:
             return False
 
         return matches
+
+
+def later(names: Dict[str, Any], name: str, literals: Iterable[Literal], folded: bool = False) -> Matcher:
+    """The test of a list of literals, which is made when it is first asked, and then takes its place among the names of
+    whoever asks."""
+    made: List[Matcher] = []
+
+    def matches(text: str) -> bool:
+        if not made:  # who has got hold of this function already asks it again
+            shapes = [shape_of(kind, literal, Flavor(glob, folded)) for kind, literal, glob in literals]
+            made.append(TextSet(shapes, folded).matcher())
+            names[name] = made[0]
+        return made[0](text)
+
+    return matches
 
 
 def check_path(kind: str, text: str) -> None:

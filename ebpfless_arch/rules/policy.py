@@ -5,9 +5,9 @@ needs what this agent cannot see, or that is meant for another host or agent,
 is set aside with the reason. Only a file that cannot be read at all raises.
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from ebpfless_arch.rules.actions import (Action, ActionError, Idle, Late, Plan, Site, build_action, plan_action)
+from ebpfless_arch.rules.actions import Action
 from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.fields import FieldTable, field_table
@@ -20,7 +20,11 @@ from ebpfless_arch.rules.fim import FIM_PREFIX, expand_fim, uses_fim
 from ebpfless_arch.rules.grammar import SeclError, parse_macro, parse_rule
 from ebpfless_arch.rules.host import Host, host_table, this_host, version_matches
 from ebpfless_arch.rules.limits import Limiter
-from ebpfless_arch.rules.names import Macro, nearest
+from ebpfless_arch.rules.names import nearest
+from ebpfless_arch.rules.loaded import LoadedPolicies as LoadedPolicies
+from ebpfless_arch.rules.loaded import Problem as Problem
+from ebpfless_arch.rules.loaded import Skipped as Skipped
+from ebpfless_arch.rules.planning import ActionError, Idle, Late, Plan, Site, build_action, plan_action
 from ebpfless_arch.rules.ruleset import Rule as Rule
 from ebpfless_arch.rules.ruleset import RuleSet as RuleSet
 from ebpfless_arch.rules.ruleset import tags_of, text_of, texts_of
@@ -31,62 +35,6 @@ from ebpfless_arch.rules.variables import Definition
 
 # The release of the published agent whose rules we follow; `agent_version` refers to it.
 AGENT_VERSION = (7, 80, 0)
-
-
-class Problem(NamedTuple):
-    """A mistake in one rule or macro.
-
-    line and column count from 1 inside of the expression, 0 where there is no
-    place. excerpt is the line with a caret below it, "" without a place.
-    """
-
-    file: str
-    rule_id: str
-    line: int
-    column: int
-    message: str
-    excerpt: str
-    reason: str
-    what: str = "rule"
-
-    def __str__(self) -> str:
-        place = f"{self.line}:{self.column}: " if self.line else ""
-        return _one_line(f"{self.file}: {self.what} '{self.rule_id}': {place}{self.message}")
-
-
-def _one_line(text: str) -> str:
-    """The text with what would break the line or the terminal escaped."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-class Skipped(NamedTuple):
-    """A sound rule that does not run; status is filtered, disabled or unavailable."""
-
-    file: str
-    rule_id: str
-    status: str
-    reason: str
-
-
-class LoadedPolicies(NamedTuple):
-    """What loading gave. `rules` are those that run, in firing order.
-
-    `variables` hold the values at run time. `idle_actions` are actions of rules
-    that run, set aside with the reason.
-    """
-
-    policies: List[PolicyFile]
-    rules: List[Rule]
-    problems: List[Problem]
-    skipped: List[Skipped]
-    variables: Store
-    macros: Mapping[str, Macro] = {}
-    idle_actions: List[Skipped] = []
-
-    @property
-    def rule_set(self) -> RuleSet:
-        """The rules as an engine."""
-        return RuleSet(self.rules)
 
 
 def load_policies(paths: Iterable[str], host: Optional[Host] = None, table: Optional[FieldTable] = None,

@@ -1,16 +1,17 @@
 """A compiled rule with what its policy says about it, and the rules together as an engine."""
 
-from typing import Dict, FrozenSet, Iterable, List, Optional
+from typing import TYPE_CHECKING, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
-from ebpfless_arch.events.interest import ANSWERS, counts
+from ebpfless_arch.events.interest import ANSWERS, Case, counts
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.network import PayloadEvent
 from ebpfless_arch.rules.actions import Action, in_order
-from ebpfless_arch.rules.compile import Compiled, Test
-from ebpfless_arch.rules.fields import ANSWER_FIELDS, NAME_FIELDS
+from ebpfless_arch.rules.answers import ANSWER_FIELDS, NAME_FIELDS
 from ebpfless_arch.rules.files import Entry, PolicyFile
 from ebpfless_arch.rules.limits import Limiter
-from ebpfless_arch.rules.typed import Checked
+
+if TYPE_CHECKING:
+    from ebpfless_arch.rules.typed import Checked, Compiled, Test
 
 
 class Rule:
@@ -23,7 +24,7 @@ class Rule:
                  "severity", "policy_name", "policy_version", "file", "silent", "priority", "actions", "entry",
                  "checked", "test", "limiter")
 
-    def __init__(self, entry: Entry, policy: PolicyFile, rule_id: str, compiled: Compiled,
+    def __init__(self, entry: Entry, policy: PolicyFile, rule_id: str, compiled: "Compiled",
                  actions: Iterable[Action] = (), limiter: Optional[Limiter] = None) -> None:
         self.id = rule_id
         self.base_id = text_of(entry, "id")
@@ -43,17 +44,19 @@ class Rule:
         self.actions = in_order(list(actions))
         self.limiter = limiter if limiter is not None else Limiter()
         self.entry = entry
-        self.checked: Checked = compiled.checked
-        self.test: Test = compiled.test
+        self.checked: "Checked" = compiled.checked
+        self.test: "Test" = compiled.test
 
     def __repr__(self) -> str:
         return f"Rule({self.id!r}, {self.event_type})"
 
 
 class RuleSet:
-    """Rules ready to run, indexed by event type, in the order in which they fire."""
+    """Rules ready to run, indexed by event type, in the order in which they fire. `cases` are those of narrowing.py, None
+    where nobody has derived them."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], cases: Optional[Mapping[str, Tuple[Case, ...]]] = None) -> None:
+        self.cases = cases
         self.rules: List[Rule] = [rule for rule in rules if not rule.checked.unavailable]
         self._by_type: Dict[str, List[Rule]] = {}
         for rule in self.rules:

@@ -11,12 +11,13 @@ from typing import Callable, Dict, Iterable, Optional, TYPE_CHECKING, Tuple
 
 from ebpfless_arch.events.model import Event, Process
 from ebpfless_arch.rules.typed import Variables
-from ebpfless_arch.rules.variables import Definition
 
 _COLLECTED_EVERY = 300 * 10**9
 _OWNERS_AT_MOST = 4096
 
 if TYPE_CHECKING:
+    from ebpfless_arch.rules.variables import Definition
+
     # The values of one variable in one place, each with the time of its end in ns (0: never), the oldest first.
     # What is no list holds one at most.
     _Slot = OrderedDict[object, int]
@@ -35,7 +36,7 @@ class Store(Variables):
         self._holders: Dict[str, _Holder] = {}
         self._collect_at = 0
 
-    def define(self, definition: Definition) -> None:
+    def define(self, definition: "Definition") -> None:
         """Makes a variable known, unset."""
         self.definitions[definition.name] = (definition.kind, definition.default)
         holder = _HOLDERS.get(definition.scope, _Holder)
@@ -91,7 +92,7 @@ def _only(slot: "_Slot") -> object:
 class _Holder:
     """The values of one variable, in one slot for each owner; this one is for global variables."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: "Definition") -> None:
         self.definition = definition
         self.is_list = definition.kind.endswith("[]")
         self.slots: Dict[object, "_Slot"] = {}

@@ -4,10 +4,13 @@ Kinds are bool, int, string and ip, with [] for arrays. Whoever wants to know
 what a rule needs (events, fields, literals on paths) walks this tree.
 """
 
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Union
 
-from ebpfless_arch.rules.fields import Field
-from ebpfless_arch.rules.patterns import TextSet
+if TYPE_CHECKING:
+    from ebpfless_arch.rules.fields import Field
+    from ebpfless_arch.rules.patterns import TextSet
+
+Test = Callable[[object], bool]
 
 
 class Const(NamedTuple):
@@ -29,7 +32,7 @@ class Read(NamedTuple):
     """A field; `register` is set for one record of an iterable, `nth` for one element of an array (-1: all)."""
 
     kind: str
-    field: Field
+    field: "Field"
     register: str = ""
     nth: int = -1
 
@@ -92,7 +95,7 @@ class TextTest(NamedTuple):
 
     kind: str
     subject: "Typed"
-    literals: TextSet
+    literals: "TextSet"
 
 
 class Membership(NamedTuple):
@@ -129,6 +132,17 @@ class Checked(NamedTuple):
     register: str
     iterable: str
     unavailable: Tuple[str, ...]
+
+
+class Compiled(NamedTuple):
+    """A rule that can run: `test` takes an event. `source` is the generated Python.
+
+    When `checked.unavailable` has reasons, `test` is constantly false.
+    """
+
+    test: Test
+    checked: Checked
+    source: str
 
 
 def is_array(node: Typed) -> bool:

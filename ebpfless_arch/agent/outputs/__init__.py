@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.policy import Rule
+from ebpfless_arch.rules.ruleset import Rule
 
 _FLUSH_BYTES = 1 << 16
 _CLOSING_SECONDS = 5.0

@@ -7,7 +7,7 @@ from ebpfless_arch.agent.outputs.written import NOTHING, Written
 from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import headline
-from ebpfless_arch.rules.policy import Rule
+from ebpfless_arch.rules.ruleset import Rule
 
 
 class JsonLines(Lines):

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 from ebpfless_arch.agent.outputs import LineFile, Lines
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import clock, headline, lineage, printable
-from ebpfless_arch.rules.policy import Rule
+from ebpfless_arch.rules.ruleset import Rule
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36"}
 _ATTACK_TAGS = ("tactic:", "technique:")
