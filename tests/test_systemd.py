@@ -98,17 +98,17 @@ def test_the_probe_is_ready_when_systemd_says_so_and_reloads_and_ends(host: Host
 
 
 def test_a_probe_that_hangs_is_replaced(host: Host) -> None:
-    """By the watchdog, which the unit asks for after 30 s and this test after one."""
+    """By the watchdog, which the unit asks for after 30 s and this test after five: a busy machine must not look like a hang."""
     folder = host.container.root / "etc/systemd/system/ebpfless-probe.service.d"
     folder.mkdir()
-    (folder / "quick.conf").write_text("[Service]\nWatchdogSec=1\nRestartSec=0\n")
+    (folder / "quick.conf").write_text("[Service]\nWatchdogSec=5\nRestartSec=0\n")
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "start", "ebpfless-probe")
     first = host.show("ebpfless-probe", "MainPID")
     host.run("kill", "-STOP", first)
-    wait_until(lambda: host.show("ebpfless-probe", "NRestarts") == "1" and
-               host.show("ebpfless-probe", "ActiveState") == "active", "systemd starts another one")
-    assert host.show("ebpfless-probe", "MainPID") != first
+    wait_until(lambda: host.show("ebpfless-probe", "MainPID") not in ("0", first) and
+               host.show("ebpfless-probe", "ActiveState") == "active", "systemd starts another one", 90)
+    assert host.show("ebpfless-probe", "NRestarts") != "0"
     host.run("systemctl", "stop", "ebpfless-probe")
 
 
