@@ -124,6 +124,7 @@ def test_it_says_what_is_there_to_start_it(tmp_path: Path, init: str, told: str)
     (["--prefix"], "--prefix needs a value; see --help"),
     (["--prefix", "x"], "--prefix must be an absolute path, not x; see --help"),
     (["--init", "upstart"], "--init is systemd, sysvinit, both or none, not upstart; see --help"),
+    (["--python", "/no/python3"], "there is no program /no/python3: name a Python 3.6 or newer by --python"),
     (["--python", "/bin/false"], "/bin/false is older than Python 3.6"),
     (["--uninstall", "--destdir", "/nonexistent"],
      "/nonexistent/usr/local/lib/ebpfless/installed is not there: nothing is installed below /nonexistent/usr/local"),
