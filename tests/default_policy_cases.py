@@ -228,6 +228,8 @@ CASES = (
     Case("exec_from_tmp", "mkdir -p /tmp/ebpfless-case-s/a; cp bin/actor /tmp/ebpfless-case-s/a/x; "
          "setpriv --reuid 33 --regid 33 --clear-groups /tmp/ebpfless-case-s/a/x; rm -r /tmp/ebpfless-case-s",
          "mkdir -p /tmp/ebpfless-case-r/a; cp bin/actor /tmp/ebpfless-case-r/a/x; "
+         "mkdir /tmp/apt-key-gpghome.X; cp bin/actor /tmp/apt-key-gpghome.X/gpg.0.sh; "
+         "setpriv --reuid 42 --regid 42 --clear-groups /tmp/apt-key-gpghome.X/gpg.0.sh; rm -r /tmp/apt-key-gpghome.X; "
          "CI=1 setpriv --reuid 33 --regid 33 --clear-groups /tmp/ebpfless-case-r/a/x; "
          "setpriv --reuid 1000 --regid 1000 --clear-groups /tmp/ebpfless-case-r/a/x; rm -r /tmp/ebpfless-case-r"),
     Case("exec_from_tmp", "printf '#!/bin/sh\\n' > /tmp/ebpfless-case-u; chmod +x /tmp/ebpfless-case-u; "
