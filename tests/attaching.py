@@ -1,12 +1,13 @@
 """Runs `ebpfless trace --pid` beside a program that runs already."""
 
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Type
 from types import TracebackType
 
-from blackbox import Event, Result, Session, ebpfless, event_options, read_events, wait_until
+from blackbox import Event, Result, Session, ebpfless, event_options, wait_until, with_bytes
 
 END = 15.0
 
@@ -39,6 +40,25 @@ def states(pid: int) -> str:
     return "".join(sorted(field(pid, tid, "State")[:1] for tid in tasks(pid)))
 
 
+class Growing:
+    """An output that is being written: each line is read once, and the last one when it is whole."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._end = 0
+        self._events: List[Event] = []
+
+    def events(self) -> List[Event]:
+        """What has been written so far."""
+        if os.path.exists(self._path):
+            with open(self._path, "rb") as file:
+                file.seek(self._end)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._end += len(whole) + len(newline)
+            self._events += [with_bytes(json.loads(line.decode("utf-8"))) for line in whole.splitlines()]
+        return list(self._events)
+
+
 class Attached:
     """`trace --events --pid ...` at work: it has hold of all threads when the block begins, and is told to end after it."""
 
@@ -46,6 +66,7 @@ class Attached:
                  prefix: Sequence[str] = (), **session_options: Any) -> None:
         self.pids = list(pids)
         self._output = str(output)
+        self._written = Growing(self._output)
         words = [word for pid in pids for word in ("--pid", str(pid))]
         self.session = Session(list(prefix) + ebpfless("trace", "--probe-addr", "none", *(event_options(self._output) + list(options) + words)),
                                **session_options)
@@ -75,7 +96,7 @@ class Attached:
     @property
     def events(self) -> List[Event]:
         """What has been written so far, but for a line that is not whole yet."""
-        return read_events(self._output)
+        return self._written.events()
 
     def end(self, number: int = signal.SIGINT) -> Result:
         """Tell it to end as a user does, and see that it leaves nobody behind."""

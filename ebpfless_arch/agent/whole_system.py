@@ -22,7 +22,7 @@ from ebpfless_arch.tracer.system import CONNECTOR, SystemView
 
 _LOOK_SECONDS = 0.02
 FANOTIFY = "fanotify"
-_COMM = 15  # of an EXEC
+_PATH, _ARGUMENTS = 5, 7  # of an EXEC
 # The view may be so much later than the tracer.
 _LATE_SECONDS = 1.0
 _ENDED_KEPT = 4096
@@ -81,8 +81,8 @@ class Observer:
     def _count(self, record: Record) -> None:
         if record[0] == records.EXEC:
             self.executions += 1
-            self.fleeting += not record[5] and not record[_COMM]
-            self.foreign += not record[5] and bool(record[_COMM])
+            self.fleeting += not record[_PATH] and not record[_ARGUMENTS]
+            self.foreign += not record[_PATH] and bool(record[_ARGUMENTS])
             self.begun.add(record[2])
         elif record[0] == records.EXIT:
             self.begun.discard(record[2])

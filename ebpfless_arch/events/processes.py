@@ -150,7 +150,7 @@ class Processes:
             process.credentials = before.credentials
         process.comm = decoded(comm)
         if not path:
-            process.file.error = _HIDDEN if comm else _GONE
+            process.file.error = _HIDDEN if argv else _GONE
         process.tty_name = procfs.tty_name(tty)
         process.container, process.cgroup = self._containers.place(cgroup, time)
         self._live[pid] = process

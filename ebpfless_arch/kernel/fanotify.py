@@ -11,7 +11,7 @@ from typing import Iterator, NamedTuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
-MODIFIED, CLOSED, OPENED = 0x2, 0x8, 0x20
+MODIFIED, CLOSED, OPENED, OPENED_TO_EXECUTE = 0x2, 0x8, 0x20, 0x1000
 
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE = 0x1, 0x2, 0x10
 _MARK_ADD, _MARK_MOUNT = 0x1, 0x10
@@ -19,11 +19,13 @@ _AT_FDCWD = -100
 _VERSION = 3
 # struct fanotify_event_metadata: length, version, reserved, length of this, mask, descriptor, process.
 _EVENT = struct.Struct("=IBBHQii")
-_AT_ONCE = 1 << 16
+# Each event comes with an open descriptor, of which a process may have 1024.
+_AT_ONCE = 256 * _EVENT.size
 _O_LARGEFILE = 0o100000
 
 _ADVICE = {
     errno.EPERM: "it needs CAP_SYS_ADMIN: run ebpfless as root, in a container with --cap-add SYS_ADMIN",
+    errno.EINVAL: "this kernel does not know these events (those of executions came with Linux 5.0)",
     errno.ENOSYS: "this kernel has none (CONFIG_FANOTIFY), or a seccomp profile hides it",
 }
 
@@ -40,13 +42,14 @@ class Happened(NamedTuple):
 
 
 class Watcher:
-    """Watches whole mounts. Raises OSError, with advice, where that is not permitted."""
+    """Watches whole mounts; `how` are further flags (O_NOATIME) with which files come. Raises OSError, with advice, where
+    that is not permitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, how: int = 0) -> None:
         if _init is None or _mark is None:
             raise OSError(errno.ENOSYS, "fanotify: this C library lacks it")
         flags = _CLOEXEC | _NONBLOCK
-        self._descriptor = int(_init(flags | _UNLIMITED_QUEUE, os.O_RDONLY | _O_LARGEFILE | os.O_CLOEXEC))
+        self._descriptor = int(_init(flags | _UNLIMITED_QUEUE, os.O_RDONLY | _O_LARGEFILE | os.O_CLOEXEC | how))
         if self._descriptor < 0:
             raise failure("fanotify", _ADVICE)
 
@@ -58,14 +61,13 @@ class Watcher:
         """Watch nothing any more."""
         os.close(self._descriptor)
 
-    def add(self, path: bytes) -> None:
-        """Watch the mount that a path lies on; raises OSError."""
-        mask = MODIFIED | CLOSED | OPENED
+    def add(self, path: bytes, mask: int = MODIFIED | CLOSED | OPENED) -> None:
+        """Watch the mount that a path lies on for what the mask names; raises OSError."""
         if _mark(self._descriptor, _MARK_ADD | _MARK_MOUNT, mask, _AT_FDCWD, path) != 0:
             raise failure("watching %s" % os.fsdecode(path), _ADVICE)
 
     def read(self) -> Iterator[Happened]:
-        """What has come; each event's descriptor is the caller's to close."""
+        """What has come, some hundred events at most; each event's descriptor is the caller's to close."""
         try:
             data = os.read(self._descriptor, _AT_ONCE)
         except BlockingIOError:

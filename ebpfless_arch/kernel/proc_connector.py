@@ -32,7 +32,6 @@ _EVENT = struct.Struct("=IIQ")
 _EVENT_START = _NETLINK.size + _CONNECTOR.size
 _DATA_START = _EVENT_START + _EVENT.size
 _LARGEST = 4096
-_AT_ONCE = 512
 
 # struct sock_filter, and the few instructions that are used (include/uapi/linux/bpf_common.h).
 _INSTRUCTION = struct.Struct("=HBBI")
@@ -89,18 +88,23 @@ class Connector:
         """End the subscription."""
         self._socket.close()
 
-    def read(self) -> List[Told]:
-        """What has come, up to some hundred events; raises OSError ENOBUFS once when events were lost for want of room."""
+    def read(self, until: float) -> Tuple[List[Told], bool]:
+        """All that had come by a moment (ns since boot), and whether something was lost for want of room."""
         found: List[Told] = []
-        while len(found) < _AT_ONCE:
+        has_lost = False
+        while not found or found[-1].time <= until:
             try:
-                data = self._socket.recv(_LARGEST, socket.MSG_DONTWAIT)
+                told = _understand(self._socket.recv(_LARGEST, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 break
-            told = _understand(data)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                has_lost = True
+                continue
             if told is not None:
                 found.append(told)
-        return found
+        return found, has_lost
 
     def _enlarge(self, room: int) -> None:
         try:

@@ -14,7 +14,8 @@ _SYMLINKS_AT_MOST = 40
 
 
 class Stat(NamedTuple):
-    """Fields of /proc/PID/stat: `tty` is a device number, `start` is in clock ticks since boot."""
+    """Fields of /proc/PID/stat: `tty` is a device number, `start` is in clock ticks since boot, `code` and `stack` are
+    where these lie in memory, 0 where we may not know."""
 
     comm: bytes
     state: str
@@ -24,6 +25,8 @@ class Stat(NamedTuple):
     tty: int
     flags: int
     start: int
+    code: int
+    stack: int
 
 
 class Mount(NamedTuple):
@@ -91,7 +94,7 @@ def stat(pid: int) -> Stat:
     opened, closed = text.find(b"("), text.rfind(b")")
     rest = text[closed + 2:].split()
     return Stat(text[opened + 1:closed], rest[0].decode(), int(rest[1]), int(rest[2]), int(rest[3]),
-                int(rest[4]), int(rest[6]), int(rest[19]))
+                int(rest[4]), int(rest[6]), int(rest[19]), int(rest[23]), int(rest[25]))
 
 
 def status(pid: int) -> Dict[bytes, bytes]:

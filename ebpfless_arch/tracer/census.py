@@ -13,19 +13,26 @@ from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.memory import Memory
 from ebpfless_arch.tracer import programs
 from ebpfless_arch.tracer.decode import now
+from ebpfless_arch.tracer.programs import Program
 
 OUR_NAMES = b"ebpfless-"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)
 
+Recall = Callable[[int, bool], Tuple[bool, Optional[Program]]]
+"""Asked after each look at a program that a process has executed, with whether its name was seen: whether that look was too
+late and saw the next program of the process, and what the program was if that is known otherwise."""
+
 Mark = Tuple[bytes, int, int]
-"""What an exec changes of /proc/PID/stat: the name, where the code and the stack lie (0 where we may not know)."""
+"""What an exec changes of /proc/PID/stat: where the code and the stack lie; the name, which a process can change as well,
+where we may not know these."""
 
 
 class Known:
     """What is remembered of a process. `hidden`: it is traced, or one of ours; nothing is told of it. `doubtful`: or may
-    be, as its parent (of that number) was gone before we could look."""
+    be, as its parent (of that number) was gone before we could look. `looked`: when a look at /proc has told of it (ns
+    since the epoch, 0: never)."""
 
-    __slots__ = ("start", "mark", "identity", "hidden", "doubtful")
+    __slots__ = ("start", "mark", "identity", "hidden", "doubtful", "looked")
 
     def __init__(self, start: int, mark: Mark, identity: Tuple[int, ...], hidden: bool, doubtful: int = 0) -> None:
         self.start = start
@@ -33,6 +40,7 @@ class Known:
         self.identity = identity
         self.hidden = hidden
         self.doubtful = doubtful
+        self.looked = 0
 
 
 class Look(NamedTuple):
@@ -69,6 +77,13 @@ class Census:
                 self._put(programs.snapshot(pid, self._memory, self._attributes))
             except OSError:
                 continue  # it is gone
+        self._have_looked()
+
+    def _have_looked(self) -> None:
+        """What the kernel tells later of what had happened by now is no news."""
+        moment = now()
+        for known in self._known.values():
+            known.looked = moment
 
     def _enter(self, pid: int, seen: Look) -> bool:
         """Note a process that is new to us, whatever it has done before; False where it is gone."""
@@ -93,6 +108,8 @@ class Census:
 
     def forked(self, pid: int, parent: int, time: int) -> None:
         """A process has a child."""
+        if pid in self._known and time <= self._known[pid].looked:
+            return
         mother = self._known.get(parent) or self._introduce(parent)
         if mother is None:
             # Between our first look and the first news somebody came and went: a child of whom we know nothing yet.
@@ -107,24 +124,31 @@ class Census:
         seen = _look_at(pid)
         return self._known[pid] if seen is not None and self._enter(pid, seen) else None
 
-    def execed(self, pid: int, time: int) -> None:
-        """A process has executed a program: look at once, for it may end as fast."""
+    def execed(self, pid: int, time: int, recall: Recall = lambda pid, seen: (False, None)) -> bytes:
+        """A process has executed a program: look at once, for it may end as fast. Returns the executable, b"" where that
+        was not seen."""
         known = self._known.get(pid)
         if known is not None and known.hidden and not known.doubtful:
-            return
+            return b""
         seen = programs.glimpse(pid, self._memory)
+        if known is not None and time <= known.looked and known.mark == _mark_of(seen):
+            return b""
         if known is None or known.doubtful:
             known = self._resolve(pid, seen, time)
         if known is None or known.hidden:
-            return
+            return seen.executable
         if reports_itself(seen.tracer):
             known.hidden = True
-            return
-        record = programs.seen_exec(pid, time, seen, known.identity, self._attributes)
+            return seen.executable
+        overtaken, recalled = recall(pid, bool(seen.name))
+        if overtaken:
+            seen = seen._replace(executable=b"", argv=((), True), name=b"", told=None)
+        record = programs.seen_exec(pid, time, seen, known.identity, self._attributes, recalled)
         known.identity = record[14]
         if seen.told is not None:
-            known.start = seen.told.start
+            known.start, known.mark = seen.told.start, _mark_of(seen)
         self._put(record)
+        return seen.executable
 
     def _resolve(self, pid: int, seen: programs.Glimpse, time: int) -> Optional[Known]:
         """Somebody of whom we know nothing certain has executed a program; None where that is over already: it may have
@@ -172,6 +196,7 @@ class Census:
             known = self._known.get(pid)
             if known is not None and not known.hidden:
                 self._compare(pid, known, seen, time)
+        self._have_looked()
         return len(fresh), sum(seen.threads - 1 for seen in found.values())
 
     def _meet(self, pid: int, seen: Look, time: int) -> None:
@@ -195,6 +220,14 @@ class Census:
                 self.execed(pid, time)
         elif known.identity[2] != seen.owner:
             self.changed(pid)
+
+
+def _mark_of(seen: programs.Glimpse) -> Mark:
+    return _mark(seen.told.comm, seen.told.code, seen.told.stack) if seen.told is not None else _NO_MARK
+
+
+def _mark(comm: bytes, code: int, stack: int) -> Mark:
+    return (b"" if code else comm, code, stack)
 
 
 def reports_itself(tracer: int) -> bool:
@@ -227,7 +260,7 @@ def _look_at(pid: int) -> Optional[Look]:
     words = text[closed + 2:].split()
     if words[0] in (b"Z", b"X"):
         return None
-    mark = text[opened + 1:closed], int(words[23]), int(words[25])
+    mark = _mark(text[opened + 1:closed], int(words[23]), int(words[25]))
     return Look(int(words[19]), int(words[1]), mark, owner, bool(int(words[6]) & _KERNEL_THREAD), int(words[17]))
 
 

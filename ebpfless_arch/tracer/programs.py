@@ -86,16 +86,21 @@ def glimpse(pid: int, memory: Memory) -> Glimpse:
     return Glimpse(executable, argv, name, table, told)
 
 
-def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attributes: bool) -> Record:
-    """The EXEC of a program that was looked at; `known` is the identity that its process had before."""
+def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attributes: bool,
+              recalled: Optional[Program] = None) -> Record:
+    """The EXEC of a program that was looked at; `known` is the identity that its process had before, `recalled` what is
+    known by other means of a program that was over before it could be looked at."""
     program, cgroup, after = Program(seen.executable, None, b"", None), b"", known
     envp: Words = ((), True)
-    if seen.told is not None:
+    if recalled is not None:
+        program = recalled if attributes else recalled._replace(file=None, interpreter=None)
+    elif seen.told is not None:
         program = find_program(pid, meant(pid, seen.name)) if attributes else program
+    if seen.told is not None:
         envp, cgroup, after = environment(pid), _cgroup(pid), identity(pid)
         after = known if after == NO_IDENTITY else after
-    if not program.path:
-        program = program._replace(path=seen.executable)
+    if seen.executable and not program.interpreter_path:
+        program = program._replace(path=seen.executable)  # what was seen first; the process may have ended meanwhile
     if not program.path and seen.told is not None:
         program = program._replace(path=_claimed(seen.argv[0], seen.told.comm))
     comm, tty, start = (seen.told.comm, seen.told.tty, seen.told.start) if seen.told is not None else (b"", 0, 0)

@@ -4,9 +4,11 @@ It is small and in a hurry: a program may have ended a millisecond after it bega
 more. So it runs ahead of everybody else (SCHED_RR) where that is permitted, as long as it takes little of the processor.
 """
 
+import collections
 import errno
 import marshal
 import os
+import resource
 import select
 import signal
 import time
@@ -19,7 +21,9 @@ from ebpfless_arch.kernel.proc_connector import Connector, Told
 from ebpfless_arch.tracer import afresh
 from ebpfless_arch.tracer.census import Census, forks_so_far
 from ebpfless_arch.tracer.decode import now
+from ebpfless_arch.tracer.openings import Openings
 from ebpfless_arch.tracer.pipe import Reader, Writer, make_pipe
+from ebpfless_arch.tracer.programs import Program
 from ebpfless_arch.tracer.touches import Touches
 
 NAME = b"ebpfless-system"
@@ -32,10 +36,10 @@ _CALM_SECONDS = 0.05
 _WINDOW_SECONDS = 0.25
 _SHARE = 0.4
 _PENALTY_SECONDS = 1.0
+_LONGEST_MICROSECONDS = 100000
 _RESTART_SECONDS = 1.0
 _RESET_ON_FORK = 0x40000000
 _AT_ONCE = (proc_connector.EXEC, proc_connector.FORK)
-_SETTLED_NS = 2 * 10 ** 6
 
 
 class Orders(NamedTuple):
@@ -173,58 +177,112 @@ class Ears(Source):
         self._census = census
         self._writer = writer
         self._urgent, self._calm = connectors
+        self._openings = _open_openings()
+        self._fresh: List[Told] = []
         self._held: List[Told] = []
+        # Executions of each process that have been told and not been dealt with.
+        self._to_come: "collections.Counter[int]" = collections.Counter()
+        self._has_lost = False
+        self._seen: List[Tuple[int, bytes]] = []
 
     def fileno(self) -> int:
         """Executions are urgent."""
         return self._urgent.fileno()
 
+    def pause(self) -> float:
+        """None where something has been read already."""
+        return 0.0 if self._fresh else _CALM_SECONDS
+
     def listen(self) -> None:
-        """Deal with what has come. An end that is quite new waits for the next turn: between the two reads a process may
-        have executed a program and have ended."""
-        limit = time.monotonic() * 1e9 - _SETTLED_NS
-        events = self._held + self._read(self._urgent)
-        events = sorted(events + self._read(self._calm), key=lambda told: told.time)
-        self._held = [told for told in events if told.kind not in _AT_ONCE and told.time > limit]
+        """Deal with what has come: first executions are read, so that the beginnings of their processes are among the rest.
+        What is quite new waits for the next turn, but for beginnings: between the two reads a process may have executed a
+        program and have ended."""
+        limit = time.monotonic() * 1e9
+        self._read(self._urgent)
+        self._read(self._calm)
+        events = sorted(self._held + self._fresh, key=lambda told: told.time)
+        self._held, self._fresh = [], []
         for told in events:
             if told.kind in _AT_ONCE or told.time <= limit:
-                _note(self._census, told)
+                self._note(told)
+            else:
+                self._held.append(told)
+        self._settle()
+        if self._has_lost:
+            self._has_lost = False
+            self._look_around()
 
-    def _read(self, connector: Connector) -> List[Told]:
-        try:
-            return connector.read()
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+    def _read(self, connector: Connector) -> None:
+        events, has_lost = connector.read(time.monotonic() * 1e9)
+        self._has_lost = self._has_lost or has_lost
+        self._fresh += events
+        self._to_come.update(told.pid for told in events if told.kind == proc_connector.EXEC)
+
+    def _look_around(self) -> None:
+        """Something was lost: the model is made right again."""
         fresh, _ = self._census.look()
         self._writer.put(records.blind(
             now(), os.getppid(), os.getppid(), "the proc connector told more than there was room for; %d new processes "
             "were found in /proc, shorter ones are missing" % fresh, "lost"))
-        return []
+
+    def _note(self, told: Told) -> None:
+        moment = told.time + int((time.time() - time.monotonic()) * 1e9)
+        if told.kind == proc_connector.EXEC:
+            self._to_come[told.pid] -= 1
+            executable = self._census.execed(told.pid, moment, self._recall)
+            if executable:
+                self._seen.append((told.pid, executable))
+        elif told.kind == proc_connector.FORK:
+            self._census.forked(told.pid, told.other, moment)
+        elif told.kind == proc_connector.EXIT:
+            self._census.ended(told.pid, moment, *_ending(told.first))
+            self._to_come.pop(told.pid, None)
+            if self._openings is not None:
+                self._openings.forget(told.pid)
+        else:
+            self._census.changed(told.pid)
+
+    def _recall(self, pid: int, was_seen: bool) -> Tuple[bool, Optional[Program]]:
+        """Whether a process has executed another program since (census.Recall); and, of one that was not seen, what it was
+        by what its process had opened, if all of that is known."""
+        self._read(self._urgent)
+        later = self._to_come[pid]
+        if was_seen and not later or self._openings is None:
+            return later > 0, None
+        self._settle()
+        return later > 0, self._openings.take(pid, 1 + later)
+
+    def _settle(self) -> None:
+        if self._openings is not None:
+            self._openings.read()
+            for pid, executable in self._seen:
+                self._openings.settle(pid, executable)
+        self._seen = []
 
 
-def _note(census: Census, told: Told) -> None:
-    moment = told.time + int((time.time() - time.monotonic()) * 1e9)
-    if told.kind == proc_connector.EXEC:
-        census.execed(told.pid, moment)
-    elif told.kind == proc_connector.FORK:
-        census.forked(told.pid, told.other, moment)
-    elif told.kind == proc_connector.EXIT:
-        status = told.first
-        number = status & 0x7F
-        census.ended(told.pid, moment, (1 if status & 0x80 else 2) if number else 0, number or status >> 8 & 0xFF)
-    else:
-        census.changed(told.pid)
+def _ending(status: int) -> Tuple[int, int]:
+    """Cause and code of an end, by its wait status."""
+    number = status & 0x7F
+    return (1 if status & 0x80 else 2) if number else 0, number or status >> 8 & 0xFF
+
+
+def _open_openings() -> Optional[Openings]:
+    try:
+        return Openings()
+    except OSError:
+        return None  # an older kernel, or we may not: then fleeting programs have no path
 
 
 class Haste:
-    """Runs this process ahead of others, unless it takes too much of the processor: then as any other for a while."""
+    """Runs this process ahead of others, unless it takes too much of the processor: then as any other for a while. The
+    kernel sees to that, too, while we are busy: SIGXCPU comes when we have not waited for so long (RLIMIT_RTTIME)."""
 
     def __init__(self) -> None:
+        signal.signal(signal.SIGXCPU, lambda number, frame: self._rest())
+        self._resting = 0.0
         self._hasty = self._hurry(True)
         self._since = time.monotonic()
         self._used = time.process_time()
-        self._resting = 0.0
 
     def begin(self) -> None:
         """Before a wait."""
@@ -240,15 +298,19 @@ class Haste:
             return
         used = time.process_time()
         if used - self._used > _SHARE * (moment - self._since):
-            self._hasty = self._hurry(False)
-            self._resting = moment + _PENALTY_SECONDS
+            self._rest()
         self._since, self._used = moment, used
+
+    def _rest(self) -> None:
+        self._hasty = self._hurry(False)
+        self._resting = time.monotonic() + _PENALTY_SECONDS
 
     def _hurry(self, truly: bool) -> bool:
         try:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (_LONGEST_MICROSECONDS, resource.getrlimit(resource.RLIMIT_RTTIME)[1]))
             policy = os.SCHED_RR | _RESET_ON_FORK if truly else os.SCHED_OTHER
             os.sched_setscheduler(0, policy, os.sched_param(1 if truly else 0))
-        except OSError:
+        except (OSError, ValueError):
             return False
         return truly
 

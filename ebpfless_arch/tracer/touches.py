@@ -12,6 +12,7 @@ from ebpfless_arch.tracer.census import Census
 from ebpfless_arch.tracer.decode import now
 
 _WRITERS_KEPT = 4096
+_BATCHES = 16
 
 _File = Tuple[int, int, int]
 
@@ -37,8 +38,15 @@ class Touches:
         return self._watcher.fileno()
 
     def read(self) -> None:
-        """Deal with what has come."""
+        """Deal with what has come; if that is much, with some of it."""
+        for _ in range(_BATCHES):
+            if not self._read_batch():
+                return
+
+    def _read_batch(self) -> bool:
+        some = False
         for happened in self._watcher.read():
+            some = True
             if happened.descriptor < 0:
                 self._lose()
                 continue
@@ -48,6 +56,7 @@ class Touches:
                 continue  # the file system is gone
             finally:
                 os.close(happened.descriptor)
+        return some
 
     def _lose(self) -> None:
         self._put(records.blind(now(), os.getppid(), os.getppid(), "fanotify told more than there was room for", "lost"))
