@@ -8,7 +8,7 @@ from ebpfless_arch.rules.prepared import Prepared, nobody
 NOBODY = nobody()
 _here = globals()
 
-DIGEST = 2332936839
+DIGEST = 3610890398
 VERSION = '0.1.0'
 CASES: Dict[str, Any] = {'open': [([('flags', 3, True, (),)], (frozenset([b'/dev/kmem', b'/dev/mem', b'/etc/boto.cfg', b'/etc/gshadow', b'/etc/gshadow-', b'/etc/krb5.keytab', b'/etc/rancher/k3s/k3s.yaml', b'/etc/rancher/rke2/rke2.yaml', b'/etc/security/opasswd', b'/etc/shadow', b'/etc/shadow-', b'/proc/kcore', b'/root/.config/gh/hosts.yml', b'/root/.gem/credentials', b'/root/.git-credentials', b'/root/.my.cnf', b'/root/.mylogin.cnf', b'/root/.netrc', b'/root/.npmrc', b'/root/.pgpass', b'/root/.pypirc', b'/root/.vault-token', b'/var/backups/gshadow.bak', b'/var/backups/shadow.bak', b'/var/lib/kubelet/kubeconfig', b'/var/lib/rancher/k3s/server/token']), (b'/etc/ssh/ssh_host_', b'/root/.config/gcloud/legacy_credentials/', b'/run/containers/', b'/run/secrets/kubernetes.io/serviceaccount/', b'/var/run/secrets/kubernetes.io/serviceaccount/', b'/run/secrets/eks.amazonaws.com/serviceaccount/', b'/var/run/secrets/eks.amazonaws.com/serviceaccount/', b'/run/secrets/azure/tokens/', b'/var/run/secrets/azure/tokens/', b'/run/secrets/tokens/', b'/var/run/secrets/tokens/', b'/var/lib/kubelet/pods/', b'/var/lib/kubelet/pki/', b'/etc/kubernetes/', b'/etc/kubernetes/pki/', b'/var/lib/rancher/k3s/server/cred/', b'/var/lib/rancher/k3s/server/tls/', b'/tmp/krb5cc_', b'/var/tmp/krb5cc_', b'/run/user/', b'/var/lib/sss/secrets/', b'/var/lib/sss/db/ccache_', b'/root/.mozilla/firefox/', b'/root/.config/google-chrome/', b'/root/.config/chromium/', b'/proc/',), (b'/.aws/credentials', b'/.config/gcloud/access_tokens.db', b'/.azure/accessTokens.json', b'/.config/doctl/config.yaml', b'/.boto', b'/.kube/config', b'/.docker/config.json', b'/.config/containers/auth.json', b'/containers/auth.json', b'/.netrc', b'/.git-credentials', b'/.pgpass', b'/.my.cnf', b'/.mylogin.cnf', b'/.npmrc', b'/.pypirc', b'/.vault-token', b'/.gem/credentials', b'/.config/gh/hosts.yml', b'/environ',), (b'/.ssh/id_', b'/.ssh/', b'/.aws/sso/cache/', b'/.config/gcloud/', b'/.config/gcloud/legacy_credentials/', b'/.azure/msal_token_cache.', b'/.azure/service_principal_entries.', b'/.oci/', b'/.mozilla/firefox/', b'/.config/google-chrome/', b'/.config/chromium/',),),), ([('flags', 3, False, (),)], (frozenset([]), (b'/proc/',), (), (),),), ([('flags', 579, False, (),)], (frozenset([b'/etc/anacrontab', b'/etc/bash.bashrc', b'/etc/bashrc', b'/etc/crontab', b'/etc/csh.cshrc', b'/etc/csh.login', b'/etc/doas.conf', b'/etc/environment', b'/etc/group', b'/etc/gshadow', b'/etc/ld.so.preload', b'/etc/modules', b'/etc/pam.conf', b'/etc/passwd', b'/etc/profile', b'/etc/rc.local', b'/etc/shadow', b'/etc/ssh/sshd_config', b'/etc/sudoers', b'/etc/zshenv', b'/etc/zshrc', b'/root/.bash_login', b'/root/.bash_logout', b'/root/.bash_profile', b'/root/.bashrc', b'/root/.config/fish/config.fish', b'/root/.cshrc', b'/root/.kshrc', b'/root/.profile', b'/root/.tcshrc', b'/root/.zlogin', b'/root/.zprofile', b'/root/.zshenv', b'/root/.zshrc', b'/usr/local/etc/sudoers']), (b'/var/www/', b'/srv/www/', b'/usr/share/nginx/html/', b'/usr/local/apache2/htdocs/', b'/opt/tomcat/webapps/', b'/var/lib/tomcat', b'/etc/cron.d/', b'/etc/cron.hourly/', b'/etc/cron.daily/', b'/etc/cron.weekly/', b'/etc/cron.monthly/', b'/var/spool/cron/', b'/etc/crontabs/', b'/var/spool/at/', b'/var/spool/at/spool/', b'/var/spool/cron/atjobs/', b'/etc/systemd/system/', b'/etc/systemd/user/', b'/usr/lib/systemd/system/', b'/usr/lib/systemd/user/', b'/lib/systemd/system/', b'/run/systemd/system/', b'/usr/local/lib/systemd/system/', b'/etc/systemd/system-generators/', b'/root/.config/systemd/user/', b'/etc/init.d/', b'/etc/rc.d/', b'/etc/rc', b'/etc/init/', b'/etc/local.d/', b'/etc/profile.d/', b'/etc/zsh/', b'/etc/ssh/sshd_config.d/', b'/etc/ssh/authorized_keys/', b'/etc/pam.d/', b'/etc/security/', b'/usr/lib/security/', b'/lib/security/', b'/usr/lib64/security/', b'/lib64/security/', b'/etc/sudoers.d/', b'/etc/polkit-1/rules.d/', b'/usr/share/polkit-1/rules.d/', b'/etc/udev/rules.d/', b'/usr/lib/udev/rules.d/', b'/lib/udev/rules.d/', b'/run/udev/rules.d/', b'/etc/xdg/autostart/', b'/root/.config/autostart/', b'/etc/modules-load.d/', b'/usr/lib/modules-load.d/', b'/run/modules-load.d/', b'/etc/modprobe.d/', b'/lib/modprobe.d/', b'/usr/lib/modprobe.d/', b'/usr/bin/', b'/usr/sbin/', b'/bin/', b'/sbin/',), (b'/.bashrc', b'/.bash_profile', b'/.bash_login', b'/.bash_logout', b'/.profile', b'/.zshrc', b'/.zshenv', b'/.zprofile', b'/.zlogin', b'/.kshrc', b'/.cshrc', b'/.tcshrc', b'/.config/fish/config.fish', b'/.ssh/authorized_keys', b'/.ssh/authorized_keys2', b'/release_agent', b'/notify_on_release', b'/sys/kernel/core_pattern', b'/sys/kernel/modprobe', b'/sys/kernel/hotplug', b'/sys/kernel/uevent_helper', b'/sysrq-trigger',), (b'/.config/systemd/user/', b'/security/', b'/.config/autostart/', b'/.config/autostart-scripts/',),),), ([('flags', 512, False, (),)], (frozenset([b'/run/utmp', b'/var/log/audit/audit.log', b'/var/log/auth.log', b'/var/log/btmp', b'/var/log/cron.log', b'/var/log/kern.log', b'/var/log/lastlog', b'/var/log/messages', b'/var/log/secure', b'/var/log/syslog', b'/var/log/wtmp', b'/var/log/wtmp.db', b'/var/run/utmp']), (), (b'/.bash_history', b'/.zsh_history', b'/.sh_history', b'/.ash_history', b'/.history', b'/.mysql_history', b'/.psql_history', b'/.python_history', b'/.rediscli_history', b'/fish_history',), (),),)]}
 
@@ -48,157 +48,158 @@ k59 = frozenset(['brutespray', 'crackmapexec', 'crowbar', 'hashcat', 'hydra', 'j
 k61 = later(_here, 'k61', [('pattern', '/tmp/.mount_*/**', True,), ('pattern', '/tmp/.X11-unix/**', True,)])
 k62 = later(_here, 'k62', [('pattern', '/tmp/*', True,), ('pattern', '/var/tmp/*', True,), ('pattern', '/tmp/.*/**', True,), ('pattern', '/var/tmp/.*/**', True,)])
 k63 = ('/tmp/', '/var/tmp/',)
-k64 = frozenset(['BUILDKITE', 'CI', 'CIRCLECI', 'CODEBUILD_BUILD_ID', 'DRONE', 'GITHUB_ACTIONS', 'GITLAB_CI', 'JENKINS_URL', 'TEAMCITY_VERSION', 'TF_BUILD', 'TRAVIS', 'bamboo_buildKey'])
-k66 = ('/dev/shm/', '/run/shm/', '/dev/mqueue/',)
-k67 = ('memfd:',)
-k68 = ('memfd:runc_cloned',)
-k72 = frozenset(['ash', 'bash', 'csh', 'dash', 'fish', 'ksh', 'ksh93', 'mksh', 'rbash', 'sh', 'tcsh', 'zsh'])
-k76 = ('.',)
-k77 = later(_here, 'k77', [('pattern', '/nix/store/**', True,), ('pattern', '/gnu/store/**', True,), ('pattern', '/tmp/.mount_*/**', True,)])
-k78 = later(_here, 'k78', [('pattern', 'kworker*', False,), ('pattern', 'ksoftirqd*', False,), ('pattern', 'kthreadd*', False,), ('pattern', 'kswapd*', False,), ('pattern', 'kdevtmpfs*', False,), ('string', 'rcu_sched', False,), ('string', 'rcu_preempt', False,), ('string', 'khugepaged', False,), ('string', 'watchdogd', False,)])
-k79 = later(_here, 'k79', [('pattern', '[*]', False,)])
-k81 = later(_here, 'k81', [('regexp', ' $', False,)])
-k82 = later(_here, 'k82', [('string', 'nginx', False,), ('string', 'openresty', False,), ('string', 'apache2', False,), ('string', 'httpd', False,), ('string', 'lighttpd', False,), ('string', 'caddy', False,), ('string', 'haproxy', False,), ('string', 'traefik', False,), ('string', 'litespeed', False,), ('pattern', 'lsphp*', False,), ('pattern', 'php-fpm*', False,), ('pattern', 'php-cgi*', False,), ('pattern', 'uwsgi*', False,), ('pattern', 'gunicorn*', False,), ('string', 'unicorn', False,), ('string', 'puma', False,), ('pattern', 'passenger*', False,), ('string', 'catalina.sh', False,), ('string', 'w3wp', False,)])
-k85 = later(_here, 'k85', [('regexp', '^-c (-- )?(exec )?(/usr/(s?bin|lib)/)?(sendmail|msmtp|rotatelogs|cronolog)( [^;|&`$<>]*)?$', False,)])
-k86 = later(_here, 'k86', [('string', 'postgres', False,), ('string', 'postmaster', False,), ('string', 'mysqld', False,), ('string', 'mariadbd', False,), ('string', 'mongod', False,), ('string', 'mongos', False,), ('string', 'redis-server', False,), ('string', 'valkey-server', False,), ('string', 'keydb-server', False,), ('string', 'memcached', False,), ('pattern', 'clickhouse-serv*', False,), ('string', 'couchdb', False,), ('string', 'influxd', False,), ('string', 'cockroach', False,), ('string', 'rabbitmq-server', False,)])
-k89 = later(_here, 'k89', [('regexp', '^-c (-- )?locale -a$', False,)])
-k90 = later(_here, 'k90', [('regexp', 'pg_(wal|xlog)/([0-9A-F]{8}|RECOVERY)', False,)])
-k91 = later(_here, 'k91', [('string', 'java', False,), ('string', 'node', False,), ('string', 'nodejs', False,), ('string', 'php', False,), ('pattern', 'php7*', False,), ('pattern', 'php8*', False,), ('string', 'ruby', False,), ('pattern', 'ruby*', False,), ('string', 'beam.smp', False,), ('string', 'dotnet', False,), ('string', 'deno', False,), ('string', 'bun', False,)])
-k94 = later(_here, 'k94', [('regexp', '^(-i|-c (-- )?(id|whoami|w|cat /etc/(passwd|shadow)|(/usr)?(/bin/)?(ba|da|z)?sh -i.*)( 2>&1)?;?)$', False,)])
-k95 = frozenset(['crontab', 'dmidecode', 'groups', 'id', 'last', 'lastlog', 'lsof', 'sudo', 'users', 'w', 'who', 'whoami'])
-k98 = frozenset(['arp', 'env', 'getent', 'hostname', 'hostnamectl', 'ifconfig', 'ip', 'lsblk', 'lscpu', 'lsmod', 'netstat', 'printenv', 'ps', 'pstree', 'route', 'ss', 'uname'])
-k101 = frozenset(['aria2c', 'axel', 'curl', 'fetch', 'ftp', 'lftp', 'rclone', 'scp', 'sftp', 'tftp', 'wget'])
-k103 = later(_here, 'k103', [('regexp', '^(-[a-zA-Z]+ )*https?://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/]', False,)])
-k105 = later(_here, 'k105', [('pattern', '/var/www/**', True,), ('pattern', '/srv/www/**', True,), ('pattern', '/usr/share/nginx/html/**', True,), ('pattern', '/usr/local/apache2/htdocs/**', True,), ('pattern', '/opt/tomcat/webapps/**', True,), ('pattern', '/var/lib/tomcat*/webapps/**', True,)])
-k106 = later(_here, 'k106', [('pattern', '/**/cgi-bin/*', True,), ('pattern', '/**/vendor/*', True,), ('pattern', '/**/bin/*', True,), ('pattern', '/**/.bin/*', True,)])
-k108 = frozenset(['.asp', '.aspx', '.cgi', '.jsp', '.jspx', '.phar', '.php', '.php5', '.php7', '.phtml'])
-k111 = later(_here, 'k111', [('pattern', '/**/cache/*', True,), ('pattern', '/**/caches/*', True,), ('pattern', '/**/views/*', True,), ('pattern', '/**/compiled/*', True,), ('pattern', '/**/templates_c/*', True,), ('pattern', '/**/node_modules/*', True,), ('pattern', '/**/twig/*/*', True,), ('pattern', '/**/cache/*/*', True,), ('pattern', '/**/cache/*/*/*', True,)])
-k114 = later(_here, 'k114', [('regexp', '/dev/(tcp|udp)/', False,)])
-k115 = later(_here, 'k115', [('regexp', '((ba|da|z|k|a)?sh +-[a-z]*i|0>& ?[0-9]|0<& ?[0-9]|(ba|da|z|k|a)?sh <& ?[0-9]|while read|\\| *(ba|da|z|k|a)?sh\\b)', False,)])
-k116 = frozenset(['nc', 'nc.openbsd', 'nc.traditional', 'ncat', 'netcat'])
-k118 = frozenset(['e', 'exec', 'lua-exec', 'sh-exec'])
-k119 = later(_here, 'k119', [('regexp', '(^| )-[a-z]*c (/usr)?(/bin/)?(ba|da|z|k|a)?sh\\b', False,)])
-k120 = frozenset(['socat', 'socat1'])
-k122 = later(_here, 'k122', [('regexp', '(?i)\\b(exec|system):[\'\\"]?(/usr)?(/bin/)?(ba|da|z|k|a)?sh\\b', False,)])
-k125 = frozenset(['c', 'e', 'r'])
-k126 = later(_here, 'k126', [('regexp', '(?i)(sock|TCPSocket|net\\.connect)', False,)])
-k127 = later(_here, 'k127', [('regexp', '(dup2|pty\\.spawn|/bin/(ba|da|z)?sh|\\b(ba|da|z)?sh -i|child_process|STDIN,)', False,)])
-k130 = later(_here, 'k130', [('regexp', 'mk(fifo|nod) .*\\b(nc|ncat|netcat|telnet|socat|openssl s_client)\\b', False,)])
-k133 = later(_here, 'k133', [('regexp', 'pty.*spawn\\(.*sh\\b', False,)])
-k134 = later(_here, 'k134', [('string', 'ngrok', False,), ('string', 'chisel', False,), ('string', 'frpc', False,), ('string', 'frps', False,), ('pattern', 'ligolo*', False,), ('string', 'gost', False,), ('string', 'revsocks', False,), ('string', 'iox', False,), ('pattern', 'pwncat*', False,), ('string', 'tmate', False,), ('string', 'gs-netcat', False,), ('string', 'bore', False,), ('string', 'rathole', False,), ('string', 'inlets', False,), ('pattern', 'dnscat*', False,), ('string', 'iodine', False,), ('pattern', 'ptunnel*', False,), ('pattern', 'proxychains*', False,), ('string', 'tor', False,)])
-k138 = later(_here, 'k138', [('regexp', '(base64 +(-d|-D|-di|-id|--decode)|base32 +-d|xxd +-[a-z]*r|openssl +(base64|enc) .*-d)[^;&]*(\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl)\\b|\\)[\\"\'`]? *$)', False,)])
-k139 = later(_here, 'k139', [('regexp', '(\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl)\\b|\\beval\\b|(ba|da|z|k|a)?sh +(-c|<\\())', False,)])
-k143 = later(_here, 'k143', [('regexp', '(exec|eval|system|popen|subprocess|os\\.)', False,)])
-k144 = later(_here, 'k144', [('regexp', '(b64decode|decode_base64|base64_decode|decode64|Buffer\\.from\\(.*base64|codecs\\.decode\\(.*base64)', False,)])
-k147 = later(_here, 'k147', [('regexp', '\\b(curl|wget) [^|;]*(http://|[ /\'\\"]([0-9]{1,3}\\.){3}[0-9]{1,3}[:/])[^|;]*\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl|php)\\b', False,)])
-k148 = frozenset(['aria2c', 'curl', 'scp', 'wget'])
-k150 = later(_here, 'k150', [('regexp', '(/dev/shm/|/tmp/\\.[^. /])', False,)])
-k151 = later(_here, 'k151', [('pattern', 'xmrig*', False,), ('pattern', 'xmr-stak*', False,), ('string', 'minerd', False,), ('pattern', 'cpuminer*', False,), ('pattern', 'ccminer*', False,), ('pattern', 'cgminer*', False,), ('pattern', 'bfgminer*', False,), ('pattern', 'ethminer*', False,), ('pattern', 'nbminer*', False,), ('string', 't-rex', False,), ('string', 'lolMiner', False,), ('string', 'lolminer', False,), ('pattern', 'phoenixminer*', False,), ('pattern', 'nanominer*', False,), ('pattern', 'srbminer*', False,), ('pattern', 'SRBMiner*', False,), ('pattern', 'nheqminer*', False,), ('string', 'kinsing', False,), ('string', 'kdevtmpfsi', False,), ('string', 'sugarmaker', False,), ('string', 'xmrigdaemon', False,), ('string', 'monerod', False,)])
-k153 = frozenset(['ack', 'ag', 'apropos', 'awk', 'echo', 'egrep', 'emacs', 'fgrep', 'gawk', 'git', 'grep', 'less', 'man', 'mawk', 'nano', 'printf', 'rg', 'sed', 'vi', 'vim', 'vim.basic', 'zgrep'])
-k155 = later(_here, 'k155', [('regexp', '(stratum\\d?\\+?(tcp|ssl|tls)?://|--donate-level|--randomx-|(^| )(-a|--algo)[ =](rx/|randomx|cryptonight|cn/|kawpow|ethash))', False,)])
-k156 = later(_here, 'k156', [('string', 'nmap', False,), ('string', 'masscan', False,), ('string', 'zmap', False,), ('string', 'rustscan', False,), ('string', 'unicornscan', False,), ('string', 'hping3', False,), ('pattern', 'zgrab*', False,), ('string', 'fscan', False,), ('string', 'naabu', False,), ('string', 'arp-scan', False,), ('string', 'netdiscover', False,), ('string', 'nbtscan', False,), ('string', 'enum4linux', False,), ('string', 'smbmap', False,)])
-k158 = later(_here, 'k158', [('pattern', 'linpeas*', False,), ('pattern', 'LinEnum*', False,), ('pattern', 'linenum*', False,), ('pattern', 'linux-exploit-s*', False,), ('string', 'lse.sh', False,), ('pattern', 'pspy*', False,), ('pattern', 'deepce*', False,), ('string', 'amicontained', False,), ('string', 'kube-hunter', False,), ('string', 'peirates', False,), ('pattern', 'traitor*', False,), ('pattern', 'beroot*', False,)])
-k162 = later(_here, 'k162', [('pattern', '*linpeas*', False,), ('pattern', '*LinEnum*', False,), ('pattern', '*linenum*', False,), ('pattern', '*linux-exploit-suggester*', False,), ('pattern', '*lse.sh', False,), ('pattern', '*linuxprivchecker*', False,), ('pattern', '*unix-privesc-check*', False,), ('pattern', '*deepce*', False,), ('pattern', '*linux-smart-enumeration*', False,)])
-k163 = frozenset(['bfs', 'fd', 'find'])
-k165 = later(_here, 'k165', [('regexp', '-perm +[-/]?(u=s|g=s|u\\+s|g\\+s|a=s|\\+s|0?[2-7]000)', False,)])
-k166 = later(_here, 'k166', [('string', 'tcpdump', False,), ('string', 'tshark', False,), ('string', 'dumpcap', False,), ('pattern', 'ettercap*', False,), ('string', 'bettercap', False,), ('string', 'ngrep', False,), ('string', 'dsniff', False,), ('string', 'tcpflow', False,), ('string', 'sslsniff', False,), ('string', 'netsniff-ng', False,), ('string', 'responder', False,)])
-k168 = frozenset(['/usr/bin/crontab', '/usr/sbin/anacron', '/usr/sbin/cron', '/usr/sbin/crond'])
-k169 = later(_here, 'k169', [('pattern', '/var/spool/cron/atjobs/*', True,), ('pattern', '/var/spool/cron/atspool/*', True,)])
-k170 = later(_here, 'k170', [('string', '/etc/crontab', True,), ('string', '/etc/anacrontab', True,), ('pattern', '/etc/cron.d/*', True,), ('pattern', '/etc/cron.hourly/*', True,), ('pattern', '/etc/cron.daily/*', True,), ('pattern', '/etc/cron.weekly/*', True,), ('pattern', '/etc/cron.monthly/*', True,), ('pattern', '/var/spool/cron/**', True,), ('pattern', '/etc/crontabs/*', True,)])
-k174 = later(_here, 'k174', [('pattern', '/tmp/*', False,), ('pattern', '/dev/shm/*', False,), ('pattern', '/var/tmp/*', False,)])
-k176 = frozenset(['/usr/bin/atd', '/usr/sbin/atd'])
-k177 = later(_here, 'k177', [('pattern', '/var/spool/at/*', True,), ('pattern', '/var/spool/at/spool/*', True,), ('pattern', '/var/spool/cron/atjobs/*', True,)])
-k180 = frozenset(['/bin/systemctl', '/lib/systemd/systemd', '/usr/bin/systemctl', '/usr/lib/systemd/systemd'])
-k181 = later(_here, 'k181', [('pattern', '/etc/systemd/system/**', True,), ('pattern', '/etc/systemd/user/**', True,), ('pattern', '/usr/lib/systemd/system/**', True,), ('pattern', '/usr/lib/systemd/user/**', True,), ('pattern', '/lib/systemd/system/**', True,), ('pattern', '/run/systemd/system/**', True,), ('pattern', '/usr/local/lib/systemd/system/**', True,), ('pattern', '/etc/systemd/system-generators/*', True,), ('pattern', '/root/.config/systemd/user/**', True,), ('pattern', '/home/*/.config/systemd/user/**', True,)])
-k184 = later(_here, 'k184', [('pattern', '/etc/init.d/*', True,), ('string', '/etc/rc.local', True,), ('pattern', '/etc/rc.d/**', True,), ('pattern', '/etc/rc*.d/*', True,), ('pattern', '/etc/init/*', True,), ('pattern', '/etc/local.d/*', True,)])
-k189 = frozenset(['/bin/adduser', '/bin/mkhomedir_helper', '/bin/newusers', '/bin/oddjob-mkhomedir', '/bin/useradd', '/bin/usermod', '/sbin/adduser', '/sbin/mkhomedir_helper', '/sbin/newusers', '/sbin/oddjob-mkhomedir', '/sbin/useradd', '/sbin/usermod', '/usr/bin/adduser', '/usr/bin/mkhomedir_helper', '/usr/bin/newusers', '/usr/bin/oddjob-mkhomedir', '/usr/bin/useradd', '/usr/bin/usermod', '/usr/libexec/oddjob/mkhomedir', '/usr/sbin/adduser', '/usr/sbin/mkhomedir_helper', '/usr/sbin/newusers', '/usr/sbin/oddjob-mkhomedir', '/usr/sbin/useradd', '/usr/sbin/usermod'])
-k190 = later(_here, 'k190', [('string', '/etc/profile', True,), ('pattern', '/etc/profile.d/*', True,), ('string', '/etc/bash.bashrc', True,), ('string', '/etc/bashrc', True,), ('pattern', '/etc/zsh/*', True,), ('string', '/etc/zshrc', True,), ('string', '/etc/zshenv', True,), ('string', '/etc/csh.login', True,), ('string', '/etc/csh.cshrc', True,), ('string', '/etc/environment', True,), ('string', '/root/.bashrc', True,), ('string', '/root/.bash_profile', True,), ('string', '/root/.bash_login', True,), ('string', '/root/.bash_logout', True,), ('string', '/root/.profile', True,), ('string', '/root/.zshrc', True,), ('string', '/root/.zshenv', True,), ('string', '/root/.zprofile', True,), ('string', '/root/.zlogin', True,), ('string', '/root/.kshrc', True,), ('string', '/root/.cshrc', True,), ('string', '/root/.tcshrc', True,), ('string', '/root/.config/fish/config.fish', True,), ('pattern', '/home/*/.bashrc', True,), ('pattern', '/home/*/.bash_profile', True,), ('pattern', '/home/*/.bash_login', True,), ('pattern', '/home/*/.bash_logout', True,), ('pattern', '/home/*/.profile', True,), ('pattern', '/home/*/.zshrc', True,), ('pattern', '/home/*/.zshenv', True,), ('pattern', '/home/*/.zprofile', True,), ('pattern', '/home/*/.zlogin', True,), ('pattern', '/home/*/.kshrc', True,), ('pattern', '/home/*/.cshrc', True,), ('pattern', '/home/*/.tcshrc', True,), ('pattern', '/home/*/.config/fish/config.fish', True,)])
-k192 = frozenset(['/usr/bin/google_guest_agent', '/usr/bin/ssh-import-id', '/usr/sbin/waagent'])
-k193 = later(_here, 'k193', [('pattern', '/**/.ssh/authorized_keys', True,), ('pattern', '/**/.ssh/authorized_keys2', True,), ('string', '/etc/ssh/sshd_config', True,), ('pattern', '/etc/ssh/sshd_config.d/*', True,), ('pattern', '/etc/ssh/authorized_keys/**', True,)])
-k198 = frozenset(['/bin/authconfig', '/bin/authselect', '/bin/pam-auth-update', '/bin/pam-config', '/bin/realm', '/sbin/authconfig', '/sbin/authselect', '/sbin/pam-auth-update', '/sbin/pam-config', '/sbin/realm', '/usr/bin/authconfig', '/usr/bin/authselect', '/usr/bin/pam-auth-update', '/usr/bin/pam-config', '/usr/bin/realm', '/usr/sbin/authconfig', '/usr/sbin/authselect', '/usr/sbin/pam-auth-update', '/usr/sbin/pam-config', '/usr/sbin/realm'])
-k200 = later(_here, 'k200', [('pattern', '/etc/pam.d/*', True,), ('string', '/etc/pam.conf', True,), ('pattern', '/etc/security/*.conf', True,), ('pattern', '/usr/lib/security/*', True,), ('pattern', '/lib/security/*', True,), ('pattern', '/usr/lib64/security/*', True,), ('pattern', '/lib64/security/*', True,), ('pattern', '/usr/lib/*/security/*', True,), ('pattern', '/lib/*/security/*', True,)])
-k203 = frozenset(['/sbin/visudo', '/usr/bin/visudo', '/usr/sbin/visudo'])
-k204 = later(_here, 'k204', [('string', '/etc/sudoers', True,), ('pattern', '/etc/sudoers.d/*', True,), ('string', '/usr/local/etc/sudoers', True,), ('string', '/etc/doas.conf', True,), ('pattern', '/etc/polkit-1/rules.d/*', True,), ('pattern', '/usr/share/polkit-1/rules.d/*', True,)])
-k207 = frozenset(['/etc/group', '/etc/gshadow', '/etc/passwd', '/etc/shadow'])
-k212 = frozenset(['/lib/systemd/systemd-udevd', '/usr/lib/systemd/systemd-udevd'])
-k213 = later(_here, 'k213', [('pattern', '/etc/udev/rules.d/*', True,), ('pattern', '/usr/lib/udev/rules.d/*', True,), ('pattern', '/lib/udev/rules.d/*', True,), ('pattern', '/run/udev/rules.d/*', True,)])
-k216 = later(_here, 'k216', [('pattern', '/etc/xdg/autostart/*', True,), ('pattern', '/root/.config/autostart/*', True,), ('pattern', '/home/*/.config/autostart/*', True,), ('pattern', '/home/*/.config/autostart-scripts/*', True,)])
-k219 = later(_here, 'k219', [('string', '/etc/modules', True,), ('pattern', '/etc/modules-load.d/*', True,), ('pattern', '/usr/lib/modules-load.d/*', True,), ('pattern', '/run/modules-load.d/*', True,), ('pattern', '/etc/modprobe.d/*', True,), ('pattern', '/lib/modprobe.d/*', True,), ('pattern', '/usr/lib/modprobe.d/*', True,)])
-k222 = frozenset(['insmod', 'kmod', 'modprobe'])
-k224 = later(_here, 'k224', [('regexp', '(^|[ =])(\\./|\\.\\./|/)?[^ ]*\\.ko(\\.(gz|xz|zst))?( |$)', False,)])
-k225 = later(_here, 'k225', [('regexp', '^(-[a-z]+ )*(/usr)?/lib/modules/', False,)])
-k226 = frozenset(['/bin/busybox', '/usr/bin/busybox', '/usr/bin/update-alternatives'])
-k227 = later(_here, 'k227', [('pattern', '/usr/bin/*', True,), ('pattern', '/usr/sbin/*', True,), ('pattern', '/bin/*', True,), ('pattern', '/sbin/*', True,)])
-k230 = later(_here, 'k230', [('regexp', '^LD_(PRELOAD|AUDIT)=(.*[: ])?(/tmp/|/var/tmp/|/dev/shm/|/[^: ]*/\\.[^:. /])', False,)])
-k232 = later(_here, 'k232', [('regexp', '(^| )[-+=][a-zA-Z]*[ai][a-zA-Z]* ', False,)])
-k235 = frozenset(['sudo', 'sudoedit'])
-k237 = later(_here, 'k237', [('regexp', '(-u|--user)[ =]?#(-1|4294967295)\\b', False,)])
-k238 = frozenset(['i', 's'])
-k239 = later(_here, 'k239', [('regexp', '\\\\( |$)', False,)])
-k240 = later(_here, 'k240', [('string', 'sudoedit', False,), ('pattern', '*/sudoedit', False,)])
-k241 = later(_here, 'k241', [('regexp', '^GLIBC_TUNABLES=(.*:)?(glibc\\.[a-z_.]+)=glibc\\.[a-z_.]+=', False,)])
-k244 = later(_here, 'k244', [('pattern', 'vi*', False,), ('pattern', 'vim*', False,), ('string', 'nvim', False,), ('string', 'view', False,), ('string', 'rvim', False,), ('string', 'less', False,), ('string', 'more', False,), ('string', 'man', False,), ('string', 'find', False,), ('string', 'awk', False,), ('string', 'gawk', False,), ('string', 'mawk', False,), ('string', 'tar', False,), ('string', 'zip', False,), ('string', 'nmap', False,), ('string', 'ed', False,), ('string', 'ftp', False,), ('string', 'gdb', False,), ('pattern', 'python*', False,), ('string', 'perl', False,), ('pattern', 'ruby*', False,), ('pattern', 'lua*', False,), ('string', 'env', False,), ('string', 'nice', False,), ('string', 'ionice', False,), ('string', 'timeout', False,), ('string', 'xargs', False,), ('string', 'git', False,), ('string', 'tcpdump', False,), ('string', 'rsync', False,), ('string', 'make', False,), ('string', 'nano', False,)])
-k247 = frozenset(['', '-c /bin/bash', '-c /bin/sh', '-c bash', '-c sh', '-i', '-l', '-p'])
-k248 = frozenset(['doas', 'pkexec', 'sudo', 'sudo-rs'])
-k249 = later(_here, 'k249', [('regexp', '(^| )(0?[2-7][0-7]{3}|[ugoa]*[+=][rwxX]*s[rwxstX]*) (-- )?.*(/tmp/|/dev/shm/|(^|[ /])((ba|da|z|k|a)?sh|python[0-9.]*|perl|find|vim?|cp|nmap|env)( |$))', False,)])
-k250 = later(_here, 'k250', [('regexp', '(^| )0?[1-7]?777 ', False,)])
-k251 = frozenset(['adduser', 'useradd', 'usermod'])
-k253 = later(_here, 'k253', [('regexp', '(^| )(-[a-zA-Z]*u|--uid)[ =]?0( |$)', False,)])
-k254 = frozenset(['addgroup', 'adduser', 'gpasswd', 'groupmems', 'usermod'])
-k256 = later(_here, 'k256', [('regexp', '(^|[ ,=])(sudo|wheel|admin|root|docker|lxd|disk|shadow)([ ,]|$)', False,)])
-k259 = frozenset([4, 6, 7, 11])
-k261 = later(_here, 'k261', [('pattern', '/usr/sbin/*', True,), ('pattern', '/sbin/*', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('pattern', '/usr/libexec/**', True,), ('pattern', '/usr/lib/openssh/*', True,), ('string', '/usr/bin/sudo', True,), ('string', '/usr/bin/su', True,), ('string', '/bin/su', True,), ('string', '/usr/bin/pkexec', True,), ('string', '/usr/bin/passwd', True,), ('string', '/usr/bin/login', True,), ('string', '/usr/bin/dockerd', True,), ('string', '/usr/bin/containerd', True,), ('string', '/usr/bin/runc', True,)])
-k262 = frozenset(['gcore', 'gdb', 'lldb', 'ltrace', 'strace'])
-k264 = later(_here, 'k264', [('regexp', '(^| )--args ', False,)])
-k265 = frozenset(['attach-pid', 'p', 'pid'])
-k266 = later(_here, 'k266', [('pattern', 'pid=*', False,), ('pattern', 'p=*', False,)])
-k267 = later(_here, 'k267', [('string', 'apt', False,), ('string', 'apt-get', False,), ('string', 'aptitude', False,), ('string', 'dpkg', False,), ('string', 'yum', False,), ('string', 'dnf', False,), ('string', 'dnf-3', False,), ('string', 'dnf5', False,), ('string', 'microdnf', False,), ('string', 'rpm', False,), ('string', 'zypper', False,), ('string', 'apk', False,), ('string', 'pacman', False,), ('string', 'pip', False,), ('pattern', 'pip3*', False,), ('string', 'npm', False,), ('string', 'gem', False,)])
-k269 = frozenset(['--install', '-S', '-Sy', '-U', '-Uvh', '-i', '-ivh', 'add', 'install', 'localinstall', 'reinstall'])
-k272 = ('--version',)
-k273 = ('-v',)
-k274 = later(_here, 'k274', [('string', 'gcc', False,), ('pattern', 'gcc-*', False,), ('string', 'g++', False,), ('pattern', 'g++-*', False,), ('string', 'cc', False,), ('string', 'c++', False,), ('pattern', 'clang*', False,), ('string', 'tcc', False,), ('string', 'rustc', False,), ('string', 'go', False,), ('string', 'as', False,), ('string', 'ld', False,), ('string', 'nasm', False,), ('string', 'javac', False,), ('pattern', '*-linux-gnu-gcc*', False,)])
-k277 = later(_here, 'k277', [('string', 'gcc', False,), ('pattern', 'gcc-*', False,), ('string', 'g++', False,), ('pattern', '*-linux-gnu-gcc*', False,), ('string', 'clang', False,), ('string', 'make', False,), ('string', 'pip', False,), ('pattern', 'pip3*', False,), ('string', 'npm', False,), ('string', 'cargo', False,), ('string', 'go', False,)])
-k281 = frozenset(['i', 'l', 'login'])
-k283 = later(_here, 'k283', [('regexp', '(^| )(-[a-zA-Z]*t|--target)[ =]?1( |$)', False,)])
-k284 = later(_here, 'k284', [('regexp', '^(--[a-z=:0-9]+ )*(/proc/1/root|/host|/hostfs|/host-root|/hostroot|/rootfs|/mnt|/mnt/[^ ]+)/?( |$)', False,)])
-k285 = frozenset(['debugfs', 'fdisk', 'mount', 'parted'])
-k287 = later(_here, 'k287', [('regexp', '/dev/(sd[a-z]|vd[a-z]|xvd[a-z]|nvme[0-9]|mmcblk|dm-[0-9]|mapper/)', False,)])
-k288 = frozenset(['/lib/systemd/systemd', '/usr/bin/containerd', '/usr/bin/dockerd', '/usr/bin/runc', '/usr/lib/systemd/systemd'])
-k289 = later(_here, 'k289', [('pattern', '/**/release_agent', True,), ('pattern', '/**/notify_on_release', True,)])
-k290 = later(_here, 'k290', [('pattern', '/**/sys/kernel/core_pattern', True,), ('pattern', '/**/sys/kernel/modprobe', True,), ('pattern', '/**/sys/kernel/hotplug', True,), ('pattern', '/**/sys/kernel/uevent_helper', True,)])
-k291 = later(_here, 'k291', [('string', '/usr/bin/sysctl', True,), ('string', '/usr/sbin/sysctl', True,), ('string', '/bin/sysctl', True,), ('string', '/sbin/sysctl', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('string', '/usr/share/apport/apport', True,), ('pattern', '/usr/libexec/abrt*', True,), ('pattern', '/usr/sbin/abrt*', True,), ('string', '/usr/sbin/kdumpctl', True,)])
-k292 = later(_here, 'k292', [('pattern', '/**/sysrq-trigger', True,)])
-k293 = frozenset(['curl', 'nc', 'nc.openbsd', 'ncat', 'netcat', 'socat', 'wget'])
-k295 = later(_here, 'k295', [('regexp', '(docker|containerd|crio|podman|cri-dockerd)[^ /]*\\.sock\\b', False,)])
-k296 = frozenset(['ctr', 'docker', 'nerdctl', 'podman'])
-k298 = frozenset(['create', 'run'])
-k299 = later(_here, 'k299', [('regexp', '((-v|--volume)[ =]/:|(src|source)=/,|--mount[ =][^ ]*(src|source)=/( |$))', False,)])
-k302 = frozenset(['HISTFILE=', 'HISTFILE=/dev/null', 'HISTFILESIZE=0', 'HISTSIZE=0'])
-k304 = later(_here, 'k304', [('pattern', '/**/.bash_history', True,), ('pattern', '/**/.zsh_history', True,), ('pattern', '/**/.sh_history', True,), ('pattern', '/**/.ash_history', True,), ('pattern', '/**/.history', True,), ('pattern', '/**/.mysql_history', True,), ('pattern', '/**/.psql_history', True,), ('pattern', '/**/.python_history', True,), ('pattern', '/**/.rediscli_history', True,), ('pattern', '/**/fish_history', True,)])
-k305 = frozenset(['ln', 'rm', 'shred', 'srm', 'truncate', 'unlink', 'wipe'])
-k307 = later(_here, 'k307', [('regexp', '(^|[ /])(\\.[a-z]+_history|fish_history)( |$)', False,)])
-k310 = later(_here, 'k310', [('regexp', '(unset +HISTFILE|history +-[a-z]*c\\b|HISTFILE=/dev/null|HISTSIZE=0|set \\+o history)', False,)])
-k311 = frozenset(['/run/utmp', '/var/log/audit/audit.log', '/var/log/auth.log', '/var/log/btmp', '/var/log/cron.log', '/var/log/kern.log', '/var/log/lastlog', '/var/log/messages', '/var/log/secure', '/var/log/syslog', '/var/log/wtmp', '/var/log/wtmp.db', '/var/run/utmp'])
-k312 = later(_here, 'k312', [('string', '/usr/bin/logrotate', True,), ('string', '/usr/sbin/logrotate', True,), ('string', '/bin/logrotate', True,), ('string', '/sbin/logrotate', True,), ('string', '/usr/bin/rsyslogd', True,), ('string', '/usr/sbin/rsyslogd', True,), ('string', '/bin/rsyslogd', True,), ('string', '/sbin/rsyslogd', True,), ('string', '/usr/bin/syslog-ng', True,), ('string', '/usr/sbin/syslog-ng', True,), ('string', '/bin/syslog-ng', True,), ('string', '/sbin/syslog-ng', True,), ('string', '/usr/bin/syslogd', True,), ('string', '/usr/sbin/syslogd', True,), ('string', '/bin/syslogd', True,), ('string', '/sbin/syslogd', True,), ('string', '/usr/bin/auditd', True,), ('string', '/usr/sbin/auditd', True,), ('string', '/bin/auditd', True,), ('string', '/sbin/auditd', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('string', '/usr/bin/systemd-tmpfiles', True,), ('string', '/bin/systemd-tmpfiles', True,), ('string', '/usr/bin/login', True,), ('string', '/usr/sbin/sshd', True,)])
-k316 = frozenset(['rm', 'shred', 'srm', 'truncate', 'unlink', 'wipe'])
-k318 = later(_here, 'k318', [('regexp', '(/var/log/?( |$)|(/var/log|^|[ /])/?(wtmp|btmp|lastlog|auth\\.log|audit\\.log|syslog|secure)( |$)|/var/log/(messages|kern\\.log|audit|journal)/?( |$))', False,)])
-k323 = frozenset(['chkconfig', 'initctl', 'rc-service', 'service', 'systemctl'])
-k325 = later(_here, 'k325', [('regexp', '(stop|disable|mask|kill|off).*\\b(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)(\\.service)?( |$)|\\b(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)(\\.service)? (stop|off)', False,)])
-k326 = frozenset(['killall', 'pkill', 'skill'])
-k328 = later(_here, 'k328', [('regexp', '(^| )(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)$', False,)])
-k331 = later(_here, 'k331', [('regexp', '(^| )(disable|reset)$', False,)])
-k332 = later(_here, 'k332', [('string', 'iptables', False,), ('string', 'ip6tables', False,), ('pattern', 'xtables-nft-mul*', False,), ('string', 'iptables-nft', False,), ('string', 'iptables-legacy', False,), ('pattern', 'xtables-legacy-*', False,)])
-k334 = later(_here, 'k334', [('regexp', '^(-w( [0-9]+)? |--wait(=[0-9]+)? )?(-t +(filter|raw|mangle) )?((-F|--flush)( INPUT| OUTPUT| FORWARD)?|-P (INPUT|FORWARD) ACCEPT)$', False,)])
-k337 = frozenset(['aa-disable', 'aa-teardown'])
-k339 = frozenset(['0', 'Permissive', 'permissive'])
-k340 = frozenset(['R', 'remove'])
-k342 = later(_here, 'k342', [('regexp', '^(-D|-e ?0|-e ?0 .*|-D .*)$', False,)])
-k345 = later(_here, 'k345', [('regexp', '(^| )(-[acm]*[rtd]|--reference|--date)[ =]?.* /(usr/)?(s?bin|lib|lib64|etc)/[^ ]+$', False,)])
-k348 = later(_here, 'k348', [('regexp', 'of=/dev/(sd|vd|xvd|hd|nvme|mmcblk|dm-|mapper/)', False,)])
-k349 = later(_here, 'k349', [('regexp', 'if=/dev/(zero|u?random)', False,)])
-k350 = frozenset(['blkdiscard', 'shred', 'wipefs'])
-k352 = later(_here, 'k352', [('regexp', '/dev/(sd|vd|xvd|hd|nvme|mmcblk|dm-|mapper/)', False,)])
-k353 = frozenset(['a', 'all', 'f'])
+k64 = later(_here, 'k64', [('pattern', '/tmp/apt-key-gpghome.*/*', True,)])
+k65 = frozenset(['BUILDKITE', 'CI', 'CIRCLECI', 'CODEBUILD_BUILD_ID', 'DRONE', 'GITHUB_ACTIONS', 'GITLAB_CI', 'JENKINS_URL', 'TEAMCITY_VERSION', 'TF_BUILD', 'TRAVIS', 'bamboo_buildKey'])
+k67 = ('/dev/shm/', '/run/shm/', '/dev/mqueue/',)
+k68 = ('memfd:',)
+k69 = ('memfd:runc_cloned',)
+k73 = frozenset(['ash', 'bash', 'csh', 'dash', 'fish', 'ksh', 'ksh93', 'mksh', 'rbash', 'sh', 'tcsh', 'zsh'])
+k77 = ('.',)
+k78 = later(_here, 'k78', [('pattern', '/nix/store/**', True,), ('pattern', '/gnu/store/**', True,), ('pattern', '/tmp/.mount_*/**', True,)])
+k79 = later(_here, 'k79', [('pattern', 'kworker*', False,), ('pattern', 'ksoftirqd*', False,), ('pattern', 'kthreadd*', False,), ('pattern', 'kswapd*', False,), ('pattern', 'kdevtmpfs*', False,), ('string', 'rcu_sched', False,), ('string', 'rcu_preempt', False,), ('string', 'khugepaged', False,), ('string', 'watchdogd', False,)])
+k80 = later(_here, 'k80', [('pattern', '[*]', False,)])
+k82 = later(_here, 'k82', [('regexp', ' $', False,)])
+k83 = later(_here, 'k83', [('string', 'nginx', False,), ('string', 'openresty', False,), ('string', 'apache2', False,), ('string', 'httpd', False,), ('string', 'lighttpd', False,), ('string', 'caddy', False,), ('string', 'haproxy', False,), ('string', 'traefik', False,), ('string', 'litespeed', False,), ('pattern', 'lsphp*', False,), ('pattern', 'php-fpm*', False,), ('pattern', 'php-cgi*', False,), ('pattern', 'uwsgi*', False,), ('pattern', 'gunicorn*', False,), ('string', 'unicorn', False,), ('string', 'puma', False,), ('pattern', 'passenger*', False,), ('string', 'catalina.sh', False,), ('string', 'w3wp', False,)])
+k86 = later(_here, 'k86', [('regexp', '^-c (-- )?(exec )?(/usr/(s?bin|lib)/)?(sendmail|msmtp|rotatelogs|cronolog)( [^;|&`$<>]*)?$', False,)])
+k87 = later(_here, 'k87', [('string', 'postgres', False,), ('string', 'postmaster', False,), ('string', 'mysqld', False,), ('string', 'mariadbd', False,), ('string', 'mongod', False,), ('string', 'mongos', False,), ('string', 'redis-server', False,), ('string', 'valkey-server', False,), ('string', 'keydb-server', False,), ('string', 'memcached', False,), ('pattern', 'clickhouse-serv*', False,), ('string', 'couchdb', False,), ('string', 'influxd', False,), ('string', 'cockroach', False,), ('string', 'rabbitmq-server', False,)])
+k90 = later(_here, 'k90', [('regexp', '^-c (-- )?locale -a$', False,)])
+k91 = later(_here, 'k91', [('regexp', 'pg_(wal|xlog)/([0-9A-F]{8}|RECOVERY)', False,)])
+k92 = later(_here, 'k92', [('string', 'java', False,), ('string', 'node', False,), ('string', 'nodejs', False,), ('string', 'php', False,), ('pattern', 'php7*', False,), ('pattern', 'php8*', False,), ('string', 'ruby', False,), ('pattern', 'ruby*', False,), ('string', 'beam.smp', False,), ('string', 'dotnet', False,), ('string', 'deno', False,), ('string', 'bun', False,)])
+k95 = later(_here, 'k95', [('regexp', '^(-i|-c (-- )?(id|whoami|w|cat /etc/(passwd|shadow)|(/usr)?(/bin/)?(ba|da|z)?sh -i.*)( 2>&1)?;?)$', False,)])
+k96 = frozenset(['crontab', 'dmidecode', 'groups', 'id', 'last', 'lastlog', 'lsof', 'sudo', 'users', 'w', 'who', 'whoami'])
+k99 = frozenset(['arp', 'env', 'getent', 'hostname', 'hostnamectl', 'ifconfig', 'ip', 'lsblk', 'lscpu', 'lsmod', 'netstat', 'printenv', 'ps', 'pstree', 'route', 'ss', 'uname'])
+k102 = frozenset(['aria2c', 'axel', 'curl', 'fetch', 'ftp', 'lftp', 'rclone', 'scp', 'sftp', 'tftp', 'wget'])
+k104 = later(_here, 'k104', [('regexp', '^(-[a-zA-Z]+ )*https?://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/]', False,)])
+k106 = later(_here, 'k106', [('pattern', '/var/www/**', True,), ('pattern', '/srv/www/**', True,), ('pattern', '/usr/share/nginx/html/**', True,), ('pattern', '/usr/local/apache2/htdocs/**', True,), ('pattern', '/opt/tomcat/webapps/**', True,), ('pattern', '/var/lib/tomcat*/webapps/**', True,)])
+k107 = later(_here, 'k107', [('pattern', '/**/cgi-bin/*', True,), ('pattern', '/**/vendor/*', True,), ('pattern', '/**/bin/*', True,), ('pattern', '/**/.bin/*', True,)])
+k109 = frozenset(['.asp', '.aspx', '.cgi', '.jsp', '.jspx', '.phar', '.php', '.php5', '.php7', '.phtml'])
+k112 = later(_here, 'k112', [('pattern', '/**/cache/*', True,), ('pattern', '/**/caches/*', True,), ('pattern', '/**/views/*', True,), ('pattern', '/**/compiled/*', True,), ('pattern', '/**/templates_c/*', True,), ('pattern', '/**/node_modules/*', True,), ('pattern', '/**/twig/*/*', True,), ('pattern', '/**/cache/*/*', True,), ('pattern', '/**/cache/*/*/*', True,)])
+k115 = later(_here, 'k115', [('regexp', '/dev/(tcp|udp)/', False,)])
+k116 = later(_here, 'k116', [('regexp', '((ba|da|z|k|a)?sh +-[a-z]*i|0>& ?[0-9]|0<& ?[0-9]|(ba|da|z|k|a)?sh <& ?[0-9]|while read|\\| *(ba|da|z|k|a)?sh\\b)', False,)])
+k117 = frozenset(['nc', 'nc.openbsd', 'nc.traditional', 'ncat', 'netcat'])
+k119 = frozenset(['e', 'exec', 'lua-exec', 'sh-exec'])
+k120 = later(_here, 'k120', [('regexp', '(^| )-[a-z]*c (/usr)?(/bin/)?(ba|da|z|k|a)?sh\\b', False,)])
+k121 = frozenset(['socat', 'socat1'])
+k123 = later(_here, 'k123', [('regexp', '(?i)\\b(exec|system):[\'\\"]?(/usr)?(/bin/)?(ba|da|z|k|a)?sh\\b', False,)])
+k126 = frozenset(['c', 'e', 'r'])
+k127 = later(_here, 'k127', [('regexp', '(?i)(sock|TCPSocket|net\\.connect)', False,)])
+k128 = later(_here, 'k128', [('regexp', '(dup2|pty\\.spawn|/bin/(ba|da|z)?sh|\\b(ba|da|z)?sh -i|child_process|STDIN,)', False,)])
+k131 = later(_here, 'k131', [('regexp', 'mk(fifo|nod) .*\\b(nc|ncat|netcat|telnet|socat|openssl s_client)\\b', False,)])
+k134 = later(_here, 'k134', [('regexp', 'pty.*spawn\\(.*sh\\b', False,)])
+k135 = later(_here, 'k135', [('string', 'ngrok', False,), ('string', 'chisel', False,), ('string', 'frpc', False,), ('string', 'frps', False,), ('pattern', 'ligolo*', False,), ('string', 'gost', False,), ('string', 'revsocks', False,), ('string', 'iox', False,), ('pattern', 'pwncat*', False,), ('string', 'tmate', False,), ('string', 'gs-netcat', False,), ('string', 'bore', False,), ('string', 'rathole', False,), ('string', 'inlets', False,), ('pattern', 'dnscat*', False,), ('string', 'iodine', False,), ('pattern', 'ptunnel*', False,), ('pattern', 'proxychains*', False,), ('string', 'tor', False,)])
+k139 = later(_here, 'k139', [('regexp', '(base64 +(-d|-D|-di|-id|--decode)|base32 +-d|xxd +-[a-z]*r|openssl +(base64|enc) .*-d)[^;&]*(\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl)\\b|\\)[\\"\'`]? *$)', False,)])
+k140 = later(_here, 'k140', [('regexp', '(\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl)\\b|\\beval\\b|(ba|da|z|k|a)?sh +(-c|<\\())', False,)])
+k144 = later(_here, 'k144', [('regexp', '(exec|eval|system|popen|subprocess|os\\.)', False,)])
+k145 = later(_here, 'k145', [('regexp', '(b64decode|decode_base64|base64_decode|decode64|Buffer\\.from\\(.*base64|codecs\\.decode\\(.*base64)', False,)])
+k148 = later(_here, 'k148', [('regexp', '\\b(curl|wget) [^|;]*(http://|[ /\'\\"]([0-9]{1,3}\\.){3}[0-9]{1,3}[:/])[^|;]*\\| *(sudo +)?(/usr)?(/bin/)?((ba|da|z|k|a)?sh|python[0-9.]*|perl|php)\\b', False,)])
+k149 = frozenset(['aria2c', 'curl', 'scp', 'wget'])
+k151 = later(_here, 'k151', [('regexp', '(/dev/shm/|/tmp/\\.[^. /])', False,)])
+k152 = later(_here, 'k152', [('pattern', 'xmrig*', False,), ('pattern', 'xmr-stak*', False,), ('string', 'minerd', False,), ('pattern', 'cpuminer*', False,), ('pattern', 'ccminer*', False,), ('pattern', 'cgminer*', False,), ('pattern', 'bfgminer*', False,), ('pattern', 'ethminer*', False,), ('pattern', 'nbminer*', False,), ('string', 't-rex', False,), ('string', 'lolMiner', False,), ('string', 'lolminer', False,), ('pattern', 'phoenixminer*', False,), ('pattern', 'nanominer*', False,), ('pattern', 'srbminer*', False,), ('pattern', 'SRBMiner*', False,), ('pattern', 'nheqminer*', False,), ('string', 'kinsing', False,), ('string', 'kdevtmpfsi', False,), ('string', 'sugarmaker', False,), ('string', 'xmrigdaemon', False,), ('string', 'monerod', False,)])
+k154 = frozenset(['ack', 'ag', 'apropos', 'awk', 'echo', 'egrep', 'emacs', 'fgrep', 'gawk', 'git', 'grep', 'less', 'man', 'mawk', 'nano', 'printf', 'rg', 'sed', 'vi', 'vim', 'vim.basic', 'zgrep'])
+k156 = later(_here, 'k156', [('regexp', '(stratum\\d?\\+?(tcp|ssl|tls)?://|--donate-level|--randomx-|(^| )(-a|--algo)[ =](rx/|randomx|cryptonight|cn/|kawpow|ethash))', False,)])
+k157 = later(_here, 'k157', [('string', 'nmap', False,), ('string', 'masscan', False,), ('string', 'zmap', False,), ('string', 'rustscan', False,), ('string', 'unicornscan', False,), ('string', 'hping3', False,), ('pattern', 'zgrab*', False,), ('string', 'fscan', False,), ('string', 'naabu', False,), ('string', 'arp-scan', False,), ('string', 'netdiscover', False,), ('string', 'nbtscan', False,), ('string', 'enum4linux', False,), ('string', 'smbmap', False,)])
+k159 = later(_here, 'k159', [('pattern', 'linpeas*', False,), ('pattern', 'LinEnum*', False,), ('pattern', 'linenum*', False,), ('pattern', 'linux-exploit-s*', False,), ('string', 'lse.sh', False,), ('pattern', 'pspy*', False,), ('pattern', 'deepce*', False,), ('string', 'amicontained', False,), ('string', 'kube-hunter', False,), ('string', 'peirates', False,), ('pattern', 'traitor*', False,), ('pattern', 'beroot*', False,)])
+k163 = later(_here, 'k163', [('pattern', '*linpeas*', False,), ('pattern', '*LinEnum*', False,), ('pattern', '*linenum*', False,), ('pattern', '*linux-exploit-suggester*', False,), ('pattern', '*lse.sh', False,), ('pattern', '*linuxprivchecker*', False,), ('pattern', '*unix-privesc-check*', False,), ('pattern', '*deepce*', False,), ('pattern', '*linux-smart-enumeration*', False,)])
+k164 = frozenset(['bfs', 'fd', 'find'])
+k166 = later(_here, 'k166', [('regexp', '-perm +[-/]?(u=s|g=s|u\\+s|g\\+s|a=s|\\+s|0?[2-7]000)', False,)])
+k167 = later(_here, 'k167', [('string', 'tcpdump', False,), ('string', 'tshark', False,), ('string', 'dumpcap', False,), ('pattern', 'ettercap*', False,), ('string', 'bettercap', False,), ('string', 'ngrep', False,), ('string', 'dsniff', False,), ('string', 'tcpflow', False,), ('string', 'sslsniff', False,), ('string', 'netsniff-ng', False,), ('string', 'responder', False,)])
+k169 = frozenset(['/usr/bin/crontab', '/usr/sbin/anacron', '/usr/sbin/cron', '/usr/sbin/crond'])
+k170 = later(_here, 'k170', [('pattern', '/var/spool/cron/atjobs/*', True,), ('pattern', '/var/spool/cron/atspool/*', True,)])
+k171 = later(_here, 'k171', [('string', '/etc/crontab', True,), ('string', '/etc/anacrontab', True,), ('pattern', '/etc/cron.d/*', True,), ('pattern', '/etc/cron.hourly/*', True,), ('pattern', '/etc/cron.daily/*', True,), ('pattern', '/etc/cron.weekly/*', True,), ('pattern', '/etc/cron.monthly/*', True,), ('pattern', '/var/spool/cron/**', True,), ('pattern', '/etc/crontabs/*', True,)])
+k175 = later(_here, 'k175', [('pattern', '/tmp/*', False,), ('pattern', '/dev/shm/*', False,), ('pattern', '/var/tmp/*', False,)])
+k177 = frozenset(['/usr/bin/atd', '/usr/sbin/atd'])
+k178 = later(_here, 'k178', [('pattern', '/var/spool/at/*', True,), ('pattern', '/var/spool/at/spool/*', True,), ('pattern', '/var/spool/cron/atjobs/*', True,)])
+k181 = frozenset(['/bin/systemctl', '/lib/systemd/systemd', '/usr/bin/systemctl', '/usr/lib/systemd/systemd'])
+k182 = later(_here, 'k182', [('pattern', '/etc/systemd/system/**', True,), ('pattern', '/etc/systemd/user/**', True,), ('pattern', '/usr/lib/systemd/system/**', True,), ('pattern', '/usr/lib/systemd/user/**', True,), ('pattern', '/lib/systemd/system/**', True,), ('pattern', '/run/systemd/system/**', True,), ('pattern', '/usr/local/lib/systemd/system/**', True,), ('pattern', '/etc/systemd/system-generators/*', True,), ('pattern', '/root/.config/systemd/user/**', True,), ('pattern', '/home/*/.config/systemd/user/**', True,)])
+k185 = later(_here, 'k185', [('pattern', '/etc/init.d/*', True,), ('string', '/etc/rc.local', True,), ('pattern', '/etc/rc.d/**', True,), ('pattern', '/etc/rc*.d/*', True,), ('pattern', '/etc/init/*', True,), ('pattern', '/etc/local.d/*', True,)])
+k190 = frozenset(['/bin/adduser', '/bin/mkhomedir_helper', '/bin/newusers', '/bin/oddjob-mkhomedir', '/bin/useradd', '/bin/usermod', '/sbin/adduser', '/sbin/mkhomedir_helper', '/sbin/newusers', '/sbin/oddjob-mkhomedir', '/sbin/useradd', '/sbin/usermod', '/usr/bin/adduser', '/usr/bin/mkhomedir_helper', '/usr/bin/newusers', '/usr/bin/oddjob-mkhomedir', '/usr/bin/useradd', '/usr/bin/usermod', '/usr/libexec/oddjob/mkhomedir', '/usr/sbin/adduser', '/usr/sbin/mkhomedir_helper', '/usr/sbin/newusers', '/usr/sbin/oddjob-mkhomedir', '/usr/sbin/useradd', '/usr/sbin/usermod'])
+k191 = later(_here, 'k191', [('string', '/etc/profile', True,), ('pattern', '/etc/profile.d/*', True,), ('string', '/etc/bash.bashrc', True,), ('string', '/etc/bashrc', True,), ('pattern', '/etc/zsh/*', True,), ('string', '/etc/zshrc', True,), ('string', '/etc/zshenv', True,), ('string', '/etc/csh.login', True,), ('string', '/etc/csh.cshrc', True,), ('string', '/etc/environment', True,), ('string', '/root/.bashrc', True,), ('string', '/root/.bash_profile', True,), ('string', '/root/.bash_login', True,), ('string', '/root/.bash_logout', True,), ('string', '/root/.profile', True,), ('string', '/root/.zshrc', True,), ('string', '/root/.zshenv', True,), ('string', '/root/.zprofile', True,), ('string', '/root/.zlogin', True,), ('string', '/root/.kshrc', True,), ('string', '/root/.cshrc', True,), ('string', '/root/.tcshrc', True,), ('string', '/root/.config/fish/config.fish', True,), ('pattern', '/home/*/.bashrc', True,), ('pattern', '/home/*/.bash_profile', True,), ('pattern', '/home/*/.bash_login', True,), ('pattern', '/home/*/.bash_logout', True,), ('pattern', '/home/*/.profile', True,), ('pattern', '/home/*/.zshrc', True,), ('pattern', '/home/*/.zshenv', True,), ('pattern', '/home/*/.zprofile', True,), ('pattern', '/home/*/.zlogin', True,), ('pattern', '/home/*/.kshrc', True,), ('pattern', '/home/*/.cshrc', True,), ('pattern', '/home/*/.tcshrc', True,), ('pattern', '/home/*/.config/fish/config.fish', True,)])
+k193 = frozenset(['/usr/bin/google_guest_agent', '/usr/bin/ssh-import-id', '/usr/sbin/waagent'])
+k194 = later(_here, 'k194', [('pattern', '/**/.ssh/authorized_keys', True,), ('pattern', '/**/.ssh/authorized_keys2', True,), ('string', '/etc/ssh/sshd_config', True,), ('pattern', '/etc/ssh/sshd_config.d/*', True,), ('pattern', '/etc/ssh/authorized_keys/**', True,)])
+k199 = frozenset(['/bin/authconfig', '/bin/authselect', '/bin/pam-auth-update', '/bin/pam-config', '/bin/realm', '/sbin/authconfig', '/sbin/authselect', '/sbin/pam-auth-update', '/sbin/pam-config', '/sbin/realm', '/usr/bin/authconfig', '/usr/bin/authselect', '/usr/bin/pam-auth-update', '/usr/bin/pam-config', '/usr/bin/realm', '/usr/sbin/authconfig', '/usr/sbin/authselect', '/usr/sbin/pam-auth-update', '/usr/sbin/pam-config', '/usr/sbin/realm'])
+k201 = later(_here, 'k201', [('pattern', '/etc/pam.d/*', True,), ('string', '/etc/pam.conf', True,), ('pattern', '/etc/security/*.conf', True,), ('pattern', '/usr/lib/security/*', True,), ('pattern', '/lib/security/*', True,), ('pattern', '/usr/lib64/security/*', True,), ('pattern', '/lib64/security/*', True,), ('pattern', '/usr/lib/*/security/*', True,), ('pattern', '/lib/*/security/*', True,)])
+k204 = frozenset(['/sbin/visudo', '/usr/bin/visudo', '/usr/sbin/visudo'])
+k205 = later(_here, 'k205', [('string', '/etc/sudoers', True,), ('pattern', '/etc/sudoers.d/*', True,), ('string', '/usr/local/etc/sudoers', True,), ('string', '/etc/doas.conf', True,), ('pattern', '/etc/polkit-1/rules.d/*', True,), ('pattern', '/usr/share/polkit-1/rules.d/*', True,)])
+k208 = frozenset(['/etc/group', '/etc/gshadow', '/etc/passwd', '/etc/shadow'])
+k213 = frozenset(['/lib/systemd/systemd-udevd', '/usr/lib/systemd/systemd-udevd'])
+k214 = later(_here, 'k214', [('pattern', '/etc/udev/rules.d/*', True,), ('pattern', '/usr/lib/udev/rules.d/*', True,), ('pattern', '/lib/udev/rules.d/*', True,), ('pattern', '/run/udev/rules.d/*', True,)])
+k217 = later(_here, 'k217', [('pattern', '/etc/xdg/autostart/*', True,), ('pattern', '/root/.config/autostart/*', True,), ('pattern', '/home/*/.config/autostart/*', True,), ('pattern', '/home/*/.config/autostart-scripts/*', True,)])
+k220 = later(_here, 'k220', [('string', '/etc/modules', True,), ('pattern', '/etc/modules-load.d/*', True,), ('pattern', '/usr/lib/modules-load.d/*', True,), ('pattern', '/run/modules-load.d/*', True,), ('pattern', '/etc/modprobe.d/*', True,), ('pattern', '/lib/modprobe.d/*', True,), ('pattern', '/usr/lib/modprobe.d/*', True,)])
+k223 = frozenset(['insmod', 'kmod', 'modprobe'])
+k225 = later(_here, 'k225', [('regexp', '(^|[ =])(\\./|\\.\\./|/)?[^ ]*\\.ko(\\.(gz|xz|zst))?( |$)', False,)])
+k226 = later(_here, 'k226', [('regexp', '^(-[a-z]+ )*(/usr)?/lib/modules/', False,)])
+k227 = frozenset(['/bin/busybox', '/usr/bin/busybox', '/usr/bin/update-alternatives'])
+k228 = later(_here, 'k228', [('pattern', '/usr/bin/*', True,), ('pattern', '/usr/sbin/*', True,), ('pattern', '/bin/*', True,), ('pattern', '/sbin/*', True,)])
+k231 = later(_here, 'k231', [('regexp', '^LD_(PRELOAD|AUDIT)=(.*[: ])?(/tmp/|/var/tmp/|/dev/shm/|/[^: ]*/\\.[^:. /])', False,)])
+k233 = later(_here, 'k233', [('regexp', '(^| )[-+=][a-zA-Z]*[ai][a-zA-Z]* ', False,)])
+k236 = frozenset(['sudo', 'sudoedit'])
+k238 = later(_here, 'k238', [('regexp', '(-u|--user)[ =]?#(-1|4294967295)\\b', False,)])
+k239 = frozenset(['i', 's'])
+k240 = later(_here, 'k240', [('regexp', '\\\\( |$)', False,)])
+k241 = later(_here, 'k241', [('string', 'sudoedit', False,), ('pattern', '*/sudoedit', False,)])
+k242 = later(_here, 'k242', [('regexp', '^GLIBC_TUNABLES=(.*:)?(glibc\\.[a-z_.]+)=glibc\\.[a-z_.]+=', False,)])
+k245 = later(_here, 'k245', [('pattern', 'vi*', False,), ('pattern', 'vim*', False,), ('string', 'nvim', False,), ('string', 'view', False,), ('string', 'rvim', False,), ('string', 'less', False,), ('string', 'more', False,), ('string', 'man', False,), ('string', 'find', False,), ('string', 'awk', False,), ('string', 'gawk', False,), ('string', 'mawk', False,), ('string', 'tar', False,), ('string', 'zip', False,), ('string', 'nmap', False,), ('string', 'ed', False,), ('string', 'ftp', False,), ('string', 'gdb', False,), ('pattern', 'python*', False,), ('string', 'perl', False,), ('pattern', 'ruby*', False,), ('pattern', 'lua*', False,), ('string', 'env', False,), ('string', 'nice', False,), ('string', 'ionice', False,), ('string', 'timeout', False,), ('string', 'xargs', False,), ('string', 'git', False,), ('string', 'tcpdump', False,), ('string', 'rsync', False,), ('string', 'make', False,), ('string', 'nano', False,)])
+k248 = frozenset(['', '-c /bin/bash', '-c /bin/sh', '-c bash', '-c sh', '-i', '-l', '-p'])
+k249 = frozenset(['doas', 'pkexec', 'sudo', 'sudo-rs'])
+k250 = later(_here, 'k250', [('regexp', '(^| )(0?[2-7][0-7]{3}|[ugoa]*[+=][rwxX]*s[rwxstX]*) (-- )?.*(/tmp/|/dev/shm/|(^|[ /])((ba|da|z|k|a)?sh|python[0-9.]*|perl|find|vim?|cp|nmap|env)( |$))', False,)])
+k251 = later(_here, 'k251', [('regexp', '(^| )0?[1-7]?777 ', False,)])
+k252 = frozenset(['adduser', 'useradd', 'usermod'])
+k254 = later(_here, 'k254', [('regexp', '(^| )(-[a-zA-Z]*u|--uid)[ =]?0( |$)', False,)])
+k255 = frozenset(['addgroup', 'adduser', 'gpasswd', 'groupmems', 'usermod'])
+k257 = later(_here, 'k257', [('regexp', '(^|[ ,=])(sudo|wheel|admin|root|docker|lxd|disk|shadow)([ ,]|$)', False,)])
+k260 = frozenset([4, 6, 7, 11])
+k262 = later(_here, 'k262', [('pattern', '/usr/sbin/*', True,), ('pattern', '/sbin/*', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('pattern', '/usr/libexec/**', True,), ('pattern', '/usr/lib/openssh/*', True,), ('string', '/usr/bin/sudo', True,), ('string', '/usr/bin/su', True,), ('string', '/bin/su', True,), ('string', '/usr/bin/pkexec', True,), ('string', '/usr/bin/passwd', True,), ('string', '/usr/bin/login', True,), ('string', '/usr/bin/dockerd', True,), ('string', '/usr/bin/containerd', True,), ('string', '/usr/bin/runc', True,)])
+k263 = frozenset(['gcore', 'gdb', 'lldb', 'ltrace', 'strace'])
+k265 = later(_here, 'k265', [('regexp', '(^| )--args ', False,)])
+k266 = frozenset(['attach-pid', 'p', 'pid'])
+k267 = later(_here, 'k267', [('pattern', 'pid=*', False,), ('pattern', 'p=*', False,)])
+k268 = later(_here, 'k268', [('string', 'apt', False,), ('string', 'apt-get', False,), ('string', 'aptitude', False,), ('string', 'dpkg', False,), ('string', 'yum', False,), ('string', 'dnf', False,), ('string', 'dnf-3', False,), ('string', 'dnf5', False,), ('string', 'microdnf', False,), ('string', 'rpm', False,), ('string', 'zypper', False,), ('string', 'apk', False,), ('string', 'pacman', False,), ('string', 'pip', False,), ('pattern', 'pip3*', False,), ('string', 'npm', False,), ('string', 'gem', False,)])
+k270 = frozenset(['--install', '-S', '-Sy', '-U', '-Uvh', '-i', '-ivh', 'add', 'install', 'localinstall', 'reinstall'])
+k273 = ('--version',)
+k274 = ('-v',)
+k275 = later(_here, 'k275', [('string', 'gcc', False,), ('pattern', 'gcc-*', False,), ('string', 'g++', False,), ('pattern', 'g++-*', False,), ('string', 'cc', False,), ('string', 'c++', False,), ('pattern', 'clang*', False,), ('string', 'tcc', False,), ('string', 'rustc', False,), ('string', 'go', False,), ('string', 'as', False,), ('string', 'ld', False,), ('string', 'nasm', False,), ('string', 'javac', False,), ('pattern', '*-linux-gnu-gcc*', False,)])
+k278 = later(_here, 'k278', [('string', 'gcc', False,), ('pattern', 'gcc-*', False,), ('string', 'g++', False,), ('pattern', '*-linux-gnu-gcc*', False,), ('string', 'clang', False,), ('string', 'make', False,), ('string', 'pip', False,), ('pattern', 'pip3*', False,), ('string', 'npm', False,), ('string', 'cargo', False,), ('string', 'go', False,)])
+k282 = frozenset(['i', 'l', 'login'])
+k284 = later(_here, 'k284', [('regexp', '(^| )(-[a-zA-Z]*t|--target)[ =]?1( |$)', False,)])
+k285 = later(_here, 'k285', [('regexp', '^(--[a-z=:0-9]+ )*(/proc/1/root|/host|/hostfs|/host-root|/hostroot|/rootfs|/mnt|/mnt/[^ ]+)/?( |$)', False,)])
+k286 = frozenset(['debugfs', 'fdisk', 'mount', 'parted'])
+k288 = later(_here, 'k288', [('regexp', '/dev/(sd[a-z]|vd[a-z]|xvd[a-z]|nvme[0-9]|mmcblk|dm-[0-9]|mapper/)', False,)])
+k289 = frozenset(['/lib/systemd/systemd', '/usr/bin/containerd', '/usr/bin/dockerd', '/usr/bin/runc', '/usr/lib/systemd/systemd'])
+k290 = later(_here, 'k290', [('pattern', '/**/release_agent', True,), ('pattern', '/**/notify_on_release', True,)])
+k291 = later(_here, 'k291', [('pattern', '/**/sys/kernel/core_pattern', True,), ('pattern', '/**/sys/kernel/modprobe', True,), ('pattern', '/**/sys/kernel/hotplug', True,), ('pattern', '/**/sys/kernel/uevent_helper', True,)])
+k292 = later(_here, 'k292', [('string', '/usr/bin/sysctl', True,), ('string', '/usr/sbin/sysctl', True,), ('string', '/bin/sysctl', True,), ('string', '/sbin/sysctl', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('string', '/usr/share/apport/apport', True,), ('pattern', '/usr/libexec/abrt*', True,), ('pattern', '/usr/sbin/abrt*', True,), ('string', '/usr/sbin/kdumpctl', True,)])
+k293 = later(_here, 'k293', [('pattern', '/**/sysrq-trigger', True,)])
+k294 = frozenset(['curl', 'nc', 'nc.openbsd', 'ncat', 'netcat', 'socat', 'wget'])
+k296 = later(_here, 'k296', [('regexp', '(docker|containerd|crio|podman|cri-dockerd)[^ /]*\\.sock\\b', False,)])
+k297 = frozenset(['ctr', 'docker', 'nerdctl', 'podman'])
+k299 = frozenset(['create', 'run'])
+k300 = later(_here, 'k300', [('regexp', '((-v|--volume)[ =]/:|(src|source)=/,|--mount[ =][^ ]*(src|source)=/( |$))', False,)])
+k303 = frozenset(['HISTFILE=', 'HISTFILE=/dev/null', 'HISTFILESIZE=0', 'HISTSIZE=0'])
+k305 = later(_here, 'k305', [('pattern', '/**/.bash_history', True,), ('pattern', '/**/.zsh_history', True,), ('pattern', '/**/.sh_history', True,), ('pattern', '/**/.ash_history', True,), ('pattern', '/**/.history', True,), ('pattern', '/**/.mysql_history', True,), ('pattern', '/**/.psql_history', True,), ('pattern', '/**/.python_history', True,), ('pattern', '/**/.rediscli_history', True,), ('pattern', '/**/fish_history', True,)])
+k306 = frozenset(['ln', 'rm', 'shred', 'srm', 'truncate', 'unlink', 'wipe'])
+k308 = later(_here, 'k308', [('regexp', '(^|[ /])(\\.[a-z]+_history|fish_history)( |$)', False,)])
+k311 = later(_here, 'k311', [('regexp', '(unset +HISTFILE|history +-[a-z]*c\\b|HISTFILE=/dev/null|HISTSIZE=0|set \\+o history)', False,)])
+k312 = frozenset(['/run/utmp', '/var/log/audit/audit.log', '/var/log/auth.log', '/var/log/btmp', '/var/log/cron.log', '/var/log/kern.log', '/var/log/lastlog', '/var/log/messages', '/var/log/secure', '/var/log/syslog', '/var/log/wtmp', '/var/log/wtmp.db', '/var/run/utmp'])
+k313 = later(_here, 'k313', [('string', '/usr/bin/logrotate', True,), ('string', '/usr/sbin/logrotate', True,), ('string', '/bin/logrotate', True,), ('string', '/sbin/logrotate', True,), ('string', '/usr/bin/rsyslogd', True,), ('string', '/usr/sbin/rsyslogd', True,), ('string', '/bin/rsyslogd', True,), ('string', '/sbin/rsyslogd', True,), ('string', '/usr/bin/syslog-ng', True,), ('string', '/usr/sbin/syslog-ng', True,), ('string', '/bin/syslog-ng', True,), ('string', '/sbin/syslog-ng', True,), ('string', '/usr/bin/syslogd', True,), ('string', '/usr/sbin/syslogd', True,), ('string', '/bin/syslogd', True,), ('string', '/sbin/syslogd', True,), ('string', '/usr/bin/auditd', True,), ('string', '/usr/sbin/auditd', True,), ('string', '/bin/auditd', True,), ('string', '/sbin/auditd', True,), ('pattern', '/usr/lib/systemd/*', True,), ('pattern', '/lib/systemd/*', True,), ('string', '/usr/bin/systemd-tmpfiles', True,), ('string', '/bin/systemd-tmpfiles', True,), ('string', '/usr/bin/login', True,), ('string', '/usr/sbin/sshd', True,)])
+k317 = frozenset(['rm', 'shred', 'srm', 'truncate', 'unlink', 'wipe'])
+k319 = later(_here, 'k319', [('regexp', '(/var/log/?( |$)|(/var/log|^|[ /])/?(wtmp|btmp|lastlog|auth\\.log|audit\\.log|syslog|secure)( |$)|/var/log/(messages|kern\\.log|audit|journal)/?( |$))', False,)])
+k324 = frozenset(['chkconfig', 'initctl', 'rc-service', 'service', 'systemctl'])
+k326 = later(_here, 'k326', [('regexp', '(stop|disable|mask|kill|off).*\\b(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)(\\.service)?( |$)|\\b(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)(\\.service)? (stop|off)', False,)])
+k327 = frozenset(['killall', 'pkill', 'skill'])
+k329 = later(_here, 'k329', [('regexp', '(^| )(auditd|apparmor|falco[a-z-]*|osqueryd|wazuh-agent|ossec[a-z-]*|clamav-[a-z]+|clamd|firewalld|ufw|nftables|rsyslog|syslog|systemd-journald|fail2ban|falcon-sensor|datadog-agent[a-z-]*|tetragon|sysmon|crowdsec|cbdaemon|mdatp|aide)$', False,)])
+k332 = later(_here, 'k332', [('regexp', '(^| )(disable|reset)$', False,)])
+k333 = later(_here, 'k333', [('string', 'iptables', False,), ('string', 'ip6tables', False,), ('pattern', 'xtables-nft-mul*', False,), ('string', 'iptables-nft', False,), ('string', 'iptables-legacy', False,), ('pattern', 'xtables-legacy-*', False,)])
+k335 = later(_here, 'k335', [('regexp', '^(-w( [0-9]+)? |--wait(=[0-9]+)? )?(-t +(filter|raw|mangle) )?((-F|--flush)( INPUT| OUTPUT| FORWARD)?|-P (INPUT|FORWARD) ACCEPT)$', False,)])
+k338 = frozenset(['aa-disable', 'aa-teardown'])
+k340 = frozenset(['0', 'Permissive', 'permissive'])
+k341 = frozenset(['R', 'remove'])
+k343 = later(_here, 'k343', [('regexp', '^(-D|-e ?0|-e ?0 .*|-D .*)$', False,)])
+k346 = later(_here, 'k346', [('regexp', '(^| )(-[acm]*[rtd]|--reference|--date)[ =]?.* /(usr/)?(s?bin|lib|lib64|etc)/[^ ]+$', False,)])
+k349 = later(_here, 'k349', [('regexp', 'of=/dev/(sd|vd|xvd|hd|nvme|mmcblk|dm-|mapper/)', False,)])
+k350 = later(_here, 'k350', [('regexp', 'if=/dev/(zero|u?random)', False,)])
+k351 = frozenset(['blkdiscard', 'shred', 'wipefs'])
+k353 = later(_here, 'k353', [('regexp', '/dev/(sd|vd|xvd|hd|nvme|mmcblk|dm-|mapper/)', False,)])
+k354 = frozenset(['a', 'all', 'f'])
 
 
 def _rule_0(e: Any) -> Any:
@@ -266,159 +267,159 @@ def _rule_15(e: Any) -> Any:
 
 
 def _rule_16(e: Any) -> Any:
-    return ((not k61(e.process.file.path)) and (k62(e.process.file.path) or (e.process.file.path.startswith(k63) and (((e.process.credentials.uid > 0) and (e.process.credentials.uid < 1000) and (not (not k64.isdisjoint(e.process.envs_and_values)))) or any(map(k10, (r.file.name for r in e.process.ancestors)))))))
+    return ((not k61(e.process.file.path)) and (k62(e.process.file.path) or (e.process.file.path.startswith(k63) and (((e.process.credentials.uid > 0) and (e.process.credentials.uid < 1000) and (not k64(e.process.file.path)) and (not (not k65.isdisjoint(e.process.envs_and_values)))) or any(map(k10, (r.file.name for r in e.process.ancestors)))))))
 
 
 def _rule_17(e: Any) -> Any:
-    return e.process.file.path.startswith(k66)
+    return e.process.file.path.startswith(k67)
 
 
 def _rule_18(e: Any) -> Any:
-    return (e.process.file.name.startswith(k67) and (not (e.process.file.name.startswith(k68) and k48((e.process.parent or NOBODY).file.name))))
+    return (e.process.file.name.startswith(k68) and (not (e.process.file.name.startswith(k69) and k48((e.process.parent or NOBODY).file.name))))
 
 
 def _rule_19(e: Any) -> Any:
-    return (e.process.file.deleted and (not e.process.file.name.startswith(k67)) and (not k48((e.process.parent or NOBODY).file.name)))
+    return (e.process.file.deleted and (not e.process.file.name.startswith(k68)) and (not k48((e.process.parent or NOBODY).file.name)))
 
 
 def _rule_20(e: Any) -> Any:
-    return ((e.process.parent or NOBODY).file.deleted and ((e.process.file.name in k72) or (e.process.comm in k72)) and (not k48((e.process.parent or NOBODY).file.name)) and (not (e.process.parent or NOBODY).file.name.startswith(k68)))
+    return ((e.process.parent or NOBODY).file.deleted and ((e.process.file.name in k73) or (e.process.comm in k73)) and (not k48((e.process.parent or NOBODY).file.name)) and (not (e.process.parent or NOBODY).file.name.startswith(k69)))
 
 
 def _rule_21(e: Any) -> Any:
-    return (e.process.file.name.startswith(k76) and (not k77(e.process.file.path)))
+    return (e.process.file.name.startswith(k77) and (not k78(e.process.file.path)))
 
 
 def _rule_22(e: Any) -> Any:
-    return (k78(e.process.file.name) or k79(e.process.comm) or k79(e.process.argv0))
+    return (k79(e.process.file.name) or k80(e.process.comm) or k80(e.process.argv0))
 
 
 def _rule_23(e: Any) -> Any:
-    return k81(e.process.file.name)
+    return k82(e.process.file.name)
 
 
 def _rule_24(e: Any) -> Any:
-    return (k82((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k72) or (e.process.comm in k72)) and (not k85(e.process.args)))
+    return (k83((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k73) or (e.process.comm in k73)) and (not k86(e.process.args)))
 
 
 def _rule_25(e: Any) -> Any:
-    return (k86((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k72) or (e.process.comm in k72)) and (not k89(e.process.args)) and (not k90(e.process.args)))
+    return (k87((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k73) or (e.process.comm in k73)) and (not k90(e.process.args)) and (not k91(e.process.args)))
 
 
 def _rule_26(e: Any) -> Any:
-    return (k91((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k72) or (e.process.comm in k72)) and k94(e.process.args))
+    return (k92((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k73) or (e.process.comm in k73)) and k95(e.process.args))
 
 
 def _rule_27(e: Any) -> Any:
-    return ((((e.process.file.name in k95) or (e.process.comm in k95)) or (((e.process.parent or NOBODY).file.name in k72) and ((e.process.file.name in k98) or (e.process.comm in k98)))) and any(map(k10, (r.file.name for r in e.process.ancestors))))
+    return ((((e.process.file.name in k96) or (e.process.comm in k96)) or (((e.process.parent or NOBODY).file.name in k73) and ((e.process.file.name in k99) or (e.process.comm in k99)))) and any(map(k10, (r.file.name for r in e.process.ancestors))))
 
 
 def _rule_28(e: Any) -> Any:
-    return (((e.process.file.name in k101) or (e.process.comm in k101)) and (not k103(e.process.args)) and any(map(k10, (r.file.name for r in e.process.ancestors))))
+    return (((e.process.file.name in k102) or (e.process.comm in k102)) and (not k104(e.process.args)) and any(map(k10, (r.file.name for r in e.process.ancestors))))
 
 
 def _rule_29(e: Any) -> Any:
-    return (k105(e.process.file.path) and (not k106(e.process.file.path)) and any(map(k82, (r.file.name for r in e.process.ancestors))))
+    return (k106(e.process.file.path) and (not k107(e.process.file.path)) and any(map(k83, (r.file.name for r in e.process.ancestors))))
 
 
 def _rule_30(e: Any) -> Any:
-    return ((e.file.extension in k108) and k82(e.process.file.name) and ((e.flags & 579) > 0) and k105(e.file.path) and (not k111(e.file.path)))
+    return ((e.file.extension in k109) and k83(e.process.file.name) and ((e.flags & 579) > 0) and k106(e.file.path) and (not k112(e.file.path)))
 
 
 def _rule_31(e: Any) -> Any:
-    return (((e.process.file.name in k72) or (e.process.comm in k72)) and k114(e.process.args) and k115(e.process.args))
+    return (((e.process.file.name in k73) or (e.process.comm in k73)) and k115(e.process.args) and k116(e.process.args))
 
 
 def _rule_32(e: Any) -> Any:
-    return (((e.process.file.name in k116) or (e.process.comm in k116)) and ((not k118.isdisjoint(e.process.args_flags)) or k119(e.process.args)))
+    return (((e.process.file.name in k117) or (e.process.comm in k117)) and ((not k119.isdisjoint(e.process.args_flags)) or k120(e.process.args)))
 
 
 def _rule_33(e: Any) -> Any:
-    return (((e.process.file.name in k120) or (e.process.comm in k120)) and k122(e.process.args))
+    return (((e.process.file.name in k121) or (e.process.comm in k121)) and k123(e.process.args))
 
 
 def _rule_34(e: Any) -> Any:
-    return ((k43(e.process.file.name) or k43(e.process.comm)) and (not k125.isdisjoint(e.process.args_flags)) and k126(e.process.args) and k127(e.process.args))
+    return ((k43(e.process.file.name) or k43(e.process.comm)) and (not k126.isdisjoint(e.process.args_flags)) and k127(e.process.args) and k128(e.process.args))
 
 
 def _rule_35(e: Any) -> Any:
-    return (((e.process.file.name in k72) or (e.process.comm in k72)) and k130(e.process.args))
+    return (((e.process.file.name in k73) or (e.process.comm in k73)) and k131(e.process.args))
 
 
 def _rule_36(e: Any) -> Any:
-    return ((k43(e.process.file.name) or k43(e.process.comm)) and ('c' in e.process.args_flags) and k133(e.process.args))
+    return ((k43(e.process.file.name) or k43(e.process.comm)) and ('c' in e.process.args_flags) and k134(e.process.args))
 
 
 def _rule_37(e: Any) -> Any:
-    return (k134(e.process.file.name) or k134(e.process.comm))
+    return (k135(e.process.file.name) or k135(e.process.comm))
 
 
 def _rule_38(e: Any) -> Any:
-    return (((e.process.file.name in k72) or (e.process.comm in k72)) and k138(e.process.args) and k139(e.process.args))
+    return (((e.process.file.name in k73) or (e.process.comm in k73)) and k139(e.process.args) and k140(e.process.args))
 
 
 def _rule_39(e: Any) -> Any:
-    return ((k43(e.process.file.name) or k43(e.process.comm)) and (not k125.isdisjoint(e.process.args_flags)) and k143(e.process.args) and k144(e.process.args))
+    return ((k43(e.process.file.name) or k43(e.process.comm)) and (not k126.isdisjoint(e.process.args_flags)) and k144(e.process.args) and k145(e.process.args))
 
 
 def _rule_40(e: Any) -> Any:
-    return (((e.process.file.name in k72) or (e.process.comm in k72)) and k147(e.process.args))
+    return (((e.process.file.name in k73) or (e.process.comm in k73)) and k148(e.process.args))
 
 
 def _rule_41(e: Any) -> Any:
-    return (((e.process.file.name in k148) or (e.process.comm in k148)) and k150(e.process.args))
+    return (((e.process.file.name in k149) or (e.process.comm in k149)) and k151(e.process.args))
 
 
 def _rule_42(e: Any) -> Any:
-    return (k151(e.process.file.name) or k151(e.process.comm))
+    return (k152(e.process.file.name) or k152(e.process.comm))
 
 
 def _rule_43(e: Any) -> Any:
-    return ((not ((e.process.file.name in k153) or (e.process.comm in k153))) and k155(e.process.args))
+    return ((not ((e.process.file.name in k154) or (e.process.comm in k154))) and k156(e.process.args))
 
 
 def _rule_44(e: Any) -> Any:
-    return (k156(e.process.file.name) or k156(e.process.comm))
+    return (k157(e.process.file.name) or k157(e.process.comm))
 
 
 def _rule_45(e: Any) -> Any:
-    return (k158(e.process.file.name) or k158(e.process.comm) or (((e.process.file.name in k72) or (e.process.comm in k72)) and any(map(k162, e.process.argv))))
+    return (k159(e.process.file.name) or k159(e.process.comm) or (((e.process.file.name in k73) or (e.process.comm in k73)) and any(map(k163, e.process.argv))))
 
 
 def _rule_46(e: Any) -> Any:
-    return (((e.process.file.name in k163) or (e.process.comm in k163)) and k165(e.process.args))
+    return (((e.process.file.name in k164) or (e.process.comm in k164)) and k166(e.process.args))
 
 
 def _rule_47(e: Any) -> Any:
-    return (k166(e.process.file.name) or k166(e.process.comm))
+    return (k167(e.process.file.name) or k167(e.process.comm))
 
 
 def _rule_48(e: Any) -> Any:
-    return ((not (e.process.file.path in k168)) and ((e.flags & 579) > 0) and (not k169(e.file.path)) and k170(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k169)) and ((e.flags & 579) > 0) and (not k170(e.file.path)) and k171(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_49(e: Any) -> Any:
-    return (((e.process.file.name == 'crontab') or (e.process.comm == 'crontab')) and (not k5(e.process.file.path)) and (('-' in e.process.argv) or any(map(k174, e.process.argv))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name == 'crontab') or (e.process.comm == 'crontab')) and (not k5(e.process.file.path)) and (('-' in e.process.argv) or any(map(k175, e.process.argv))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_50(e: Any) -> Any:
-    return ((not (e.process.file.path in k176)) and ((e.flags & 579) > 0) and k177(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k177)) and ((e.flags & 579) > 0) and k178(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_51(e: Any) -> Any:
-    return ((not (e.process.file.path in k180)) and ((e.flags & 579) > 0) and k181(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k181)) and ((e.flags & 579) > 0) and k182(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_52(e: Any) -> Any:
-    return (((e.flags & 579) > 0) and k184(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.flags & 579) > 0) and k185(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_53(e: Any) -> Any:
-    return ((not (e.process.file.path in k2)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and (not (not k189.isdisjoint((r.file.path for r in e.process.ancestors)))) and k190(e.file.path) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k2)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and (not (not k190.isdisjoint((r.file.path for r in e.process.ancestors)))) and k191(e.file.path) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_54(e: Any) -> Any:
-    return ((not (e.process.file.path in k192)) and ((e.flags & 579) > 0) and k193(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k193)) and ((e.flags & 579) > 0) and k194(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_55(e: Any) -> Any:
@@ -426,39 +427,39 @@ def _rule_55(e: Any) -> Any:
 
 
 def _rule_56(e: Any) -> Any:
-    return ((not (e.process.file.path in k198)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and k200(e.file.path) and (not (not k198.isdisjoint((r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k199)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and k201(e.file.path) and (not (not k199.isdisjoint((r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_57(e: Any) -> Any:
-    return ((not (e.process.file.path in k203)) and ((e.flags & 579) > 0) and k204(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k204)) and ((e.flags & 579) > 0) and k205(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_58(e: Any) -> Any:
-    return ((e.file.path in k207) and (not (e.process.file.path in k2)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and (not k7(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((e.file.path in k208) and (not (e.process.file.path in k2)) and ((e.flags & 579) > 0) and (not k5(e.process.file.path)) and (not k7(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_59(e: Any) -> Any:
-    return ((not (e.process.file.path in k212)) and ((e.flags & 579) > 0) and k213(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k213)) and ((e.flags & 579) > 0) and k214(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_60(e: Any) -> Any:
-    return (((e.flags & 579) > 0) and k216(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.flags & 579) > 0) and k217(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_61(e: Any) -> Any:
-    return (((e.flags & 579) > 0) and k219(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.flags & 579) > 0) and k220(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_62(e: Any) -> Any:
-    return (((e.process.file.name in k222) or (e.process.comm in k222)) and k224(e.process.args) and (not k225(e.process.args)))
+    return (((e.process.file.name in k223) or (e.process.comm in k223)) and k225(e.process.args) and (not k226(e.process.args)))
 
 
 def _rule_63(e: Any) -> Any:
-    return ((not (e.process.file.path in k226)) and ((e.flags & 579) > 0) and k227(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not (e.process.file.path in k227)) and ((e.flags & 579) > 0) and k228(e.file.path) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_64(e: Any) -> Any:
-    return (any(map(k230, e.process.envp)) and (not any(map(k230, (e.process.parent or NOBODY).envp))))
+    return (any(map(k231, e.process.envp)) and (not any(map(k231, (e.process.parent or NOBODY).envp))))
 
 
 def _rule_65(e: Any) -> Any:
@@ -466,15 +467,15 @@ def _rule_65(e: Any) -> Any:
 
 
 def _rule_66(e: Any) -> Any:
-    return (((e.process.file.name == 'chattr') or (e.process.comm == 'chattr')) and k232(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name == 'chattr') or (e.process.comm == 'chattr')) and k233(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_67(e: Any) -> Any:
-    return (((e.process.file.name in k235) or (e.process.comm in k235)) and k237(e.process.args))
+    return (((e.process.file.name in k236) or (e.process.comm in k236)) and k238(e.process.args))
 
 
 def _rule_68(e: Any) -> Any:
-    return ((not k238.isdisjoint(e.process.args_flags)) and k239(e.process.args) and ((e.process.comm == 'sudoedit') or k240(e.process.argv0)))
+    return ((not k239.isdisjoint(e.process.args_flags)) and k240(e.process.args) and ((e.process.comm == 'sudoedit') or k241(e.process.argv0)))
 
 
 def _rule_69(e: Any) -> Any:
@@ -482,127 +483,127 @@ def _rule_69(e: Any) -> Any:
 
 
 def _rule_70(e: Any) -> Any:
-    return any(map(k241, e.process.envp))
+    return any(map(k242, e.process.envp))
 
 
 def _rule_71(e: Any) -> Any:
-    return ((e.process.credentials.euid == 0) and ((e.process.file.name in k72) or (e.process.comm in k72)) and (not (e.process.credentials.uid == 0)))
+    return ((e.process.credentials.euid == 0) and ((e.process.file.name in k73) or (e.process.comm in k73)) and (not (e.process.credentials.uid == 0)))
 
 
 def _rule_72(e: Any) -> Any:
-    return (k244((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k72) or (e.process.comm in k72)) and (e.process.args in k247) and (not k248.isdisjoint((r.file.name for r in e.process.ancestors))))
+    return (k245((e.process.parent or NOBODY).file.name) and ((e.process.file.name in k73) or (e.process.comm in k73)) and (e.process.args in k248) and (not k249.isdisjoint((r.file.name for r in e.process.ancestors))))
 
 
 def _rule_73(e: Any) -> Any:
-    return (((e.process.file.name == 'chmod') or (e.process.comm == 'chmod')) and k249(e.process.args) and (not k250(e.process.args)))
+    return (((e.process.file.name == 'chmod') or (e.process.comm == 'chmod')) and k250(e.process.args) and (not k251(e.process.args)))
 
 
 def _rule_74(e: Any) -> Any:
-    return (((e.process.file.name in k251) or (e.process.comm in k251)) and k253(e.process.args))
+    return (((e.process.file.name in k252) or (e.process.comm in k252)) and k254(e.process.args))
 
 
 def _rule_75(e: Any) -> Any:
-    return (((e.process.file.name in k254) or (e.process.comm in k254)) and k256(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name in k255) or (e.process.comm in k255)) and k257(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_76(e: Any) -> Any:
-    return ((e.code in k259) and (e.process.credentials.euid == 0) and (not (e.cause == 0)) and (not (e.process.credentials.uid == 0)))
+    return ((e.code in k260) and (e.process.credentials.euid == 0) and (not (e.cause == 0)) and (not (e.process.credentials.uid == 0)))
 
 
 def _rule_77(e: Any) -> Any:
-    return ((e.cause == 1) and (e.process.credentials.euid == 0) and (e.code in k259) and k261(e.process.file.path))
+    return ((e.cause == 1) and (e.process.credentials.euid == 0) and (e.code in k260) and k262(e.process.file.path))
 
 
 def _rule_78(e: Any) -> Any:
-    return (((e.process.file.name in k262) or (e.process.comm in k262)) and (not k264(e.process.args)) and ((e.process.file.name == 'gcore') or (not k265.isdisjoint(e.process.args_flags)) or any(map(k266, e.process.args_options))))
+    return (((e.process.file.name in k263) or (e.process.comm in k263)) and (not k265(e.process.args)) and ((e.process.file.name == 'gcore') or (not k266.isdisjoint(e.process.args_flags)) or any(map(k267, e.process.args_options))))
 
 
 def _rule_79(e: Any) -> Any:
-    return ((not (e.process.container.id == '')) and (k267(e.process.file.name) or k267(e.process.comm)) and (not k269.isdisjoint(e.process.argv)) and (not k5((e.process.parent or NOBODY).file.path)) and (not (not k64.isdisjoint(e.process.envs_and_values))))
+    return ((not (e.process.container.id == '')) and (k268(e.process.file.name) or k268(e.process.comm)) and (not k270.isdisjoint(e.process.argv)) and (not k5((e.process.parent or NOBODY).file.path)) and (not (not k65.isdisjoint(e.process.envs_and_values))))
 
 
 def _rule_80(e: Any) -> Any:
-    return ((not (e.process.container.id == '')) and (not (e.process.args == '')) and (not e.process.args.startswith(k272)) and (not e.process.args.startswith(k273)) and (k274(e.process.file.name) or k274(e.process.comm)) and (not (not k64.isdisjoint(e.process.envs_and_values))) and (not any(map(k277, (r.file.name for r in e.process.ancestors)))))
+    return ((not (e.process.container.id == '')) and (not (e.process.args == '')) and (not e.process.args.startswith(k273)) and (not e.process.args.startswith(k274)) and (k275(e.process.file.name) or k275(e.process.comm)) and (not (not k65.isdisjoint(e.process.envs_and_values))) and (not any(map(k278, (r.file.name for r in e.process.ancestors)))))
 
 
 def _rule_81(e: Any) -> Any:
-    return ((not (e.process.tty_name == '')) and (not (e.process.container.id == '')) and (not ((e.process.parent or NOBODY).file.name in k72)) and ((e.process.file.name in k72) or (e.process.comm in k72)) and ((e.process.args == '') or (not k281.isdisjoint(e.process.args_flags))) and (not (not k64.isdisjoint(e.process.envs_and_values))))
+    return ((not (e.process.tty_name == '')) and (not (e.process.container.id == '')) and (not ((e.process.parent or NOBODY).file.name in k73)) and ((e.process.file.name in k73) or (e.process.comm in k73)) and ((e.process.args == '') or (not k282.isdisjoint(e.process.args_flags))) and (not (not k65.isdisjoint(e.process.envs_and_values))))
 
 
 def _rule_82(e: Any) -> Any:
-    return (((e.process.file.name == 'nsenter') or (e.process.comm == 'nsenter')) and k283(e.process.args))
+    return (((e.process.file.name == 'nsenter') or (e.process.comm == 'nsenter')) and k284(e.process.args))
 
 
 def _rule_83(e: Any) -> Any:
-    return ((not (e.process.container.id == '')) and ((e.process.file.name == 'chroot') or (e.process.comm == 'chroot')) and k284(e.process.args))
+    return ((not (e.process.container.id == '')) and ((e.process.file.name == 'chroot') or (e.process.comm == 'chroot')) and k285(e.process.args))
 
 
 def _rule_84(e: Any) -> Any:
-    return ((not (e.process.container.id == '')) and ((e.process.file.name in k285) or (e.process.comm in k285)) and k287(e.process.args))
+    return ((not (e.process.container.id == '')) and ((e.process.file.name in k286) or (e.process.comm in k286)) and k288(e.process.args))
 
 
 def _rule_85(e: Any) -> Any:
-    return ((not (e.process.file.path in k288)) and ((e.flags & 579) > 0) and k289(e.file.path))
+    return ((not (e.process.file.path in k289)) and ((e.flags & 579) > 0) and k290(e.file.path))
 
 
 def _rule_86(e: Any) -> Any:
-    return (((e.flags & 579) > 0) and k290(e.file.path) and ((not (e.process.container.id == '')) or (not k291(e.process.file.path))))
+    return (((e.flags & 579) > 0) and k291(e.file.path) and ((not (e.process.container.id == '')) or (not k292(e.process.file.path))))
 
 
 def _rule_87(e: Any) -> Any:
-    return (k292(e.file.path) and ((e.flags & 579) > 0))
+    return (k293(e.file.path) and ((e.flags & 579) > 0))
 
 
 def _rule_88(e: Any) -> Any:
-    return (((e.process.file.name in k293) or (e.process.comm in k293)) and k295(e.process.args))
+    return (((e.process.file.name in k294) or (e.process.comm in k294)) and k296(e.process.args))
 
 
 def _rule_89(e: Any) -> Any:
-    return (((e.process.file.name in k296) or (e.process.comm in k296)) and (not k298.isdisjoint(e.process.argv)) and k299(e.process.args))
+    return (((e.process.file.name in k297) or (e.process.comm in k297)) and (not k299.isdisjoint(e.process.argv)) and k300(e.process.args))
 
 
 def _rule_90(e: Any) -> Any:
-    return (((e.process.file.name in k72) or (e.process.comm in k72)) and (not k302.isdisjoint(e.process.envp)) and (not (not k302.isdisjoint((e.process.parent or NOBODY).envp))))
+    return (((e.process.file.name in k73) or (e.process.comm in k73)) and (not k303.isdisjoint(e.process.envp)) and (not (not k303.isdisjoint((e.process.parent or NOBODY).envp))))
 
 
 def _rule_91(e: Any) -> Any:
-    return (((e.flags & 512) > 0) and ((not (e.mode == 384)) or ((e.flags & 64) == 0)) and k304(e.file.path))
+    return (((e.flags & 512) > 0) and ((not (e.mode == 384)) or ((e.flags & 64) == 0)) and k305(e.file.path))
 
 
 def _rule_92(e: Any) -> Any:
-    return ((((e.process.file.name in k305) or (e.process.comm in k305)) and k307(e.process.args)) or (((e.process.file.name in k72) or (e.process.comm in k72)) and k310(e.process.args)))
+    return ((((e.process.file.name in k306) or (e.process.comm in k306)) and k308(e.process.args)) or (((e.process.file.name in k73) or (e.process.comm in k73)) and k311(e.process.args)))
 
 
 def _rule_93(e: Any) -> Any:
-    return ((e.file.path in k311) and ((e.flags & 512) > 0) and (not k312(e.process.file.path)) and (not k5(e.process.file.path)) and (not any(map(k312, (r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((e.file.path in k312) and ((e.flags & 512) > 0) and (not k313(e.process.file.path)) and (not k5(e.process.file.path)) and (not any(map(k313, (r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_94(e: Any) -> Any:
-    return (((e.process.file.name in k316) or (e.process.comm in k316)) and k318(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k312, (r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name in k317) or (e.process.comm in k317)) and k319(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k313, (r.file.path for r in e.process.ancestors)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_95(e: Any) -> Any:
-    return ((not k5(e.process.file.path)) and ((((e.process.file.name in k323) or (e.process.comm in k323)) and k325(e.process.args)) or (((e.process.file.name in k326) or (e.process.comm in k326)) and k328(e.process.args))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not k5(e.process.file.path)) and ((((e.process.file.name in k324) or (e.process.comm in k324)) and k326(e.process.args)) or (((e.process.file.name in k327) or (e.process.comm in k327)) and k329(e.process.args))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_96(e: Any) -> Any:
-    return ((not k5(e.process.file.path)) and ((((e.process.file.name == 'nft') or (e.process.comm == 'nft')) and (e.process.args == 'flush ruleset')) or (((e.process.file.name == 'ufw') or (e.process.comm == 'ufw')) and k331(e.process.args)) or ((k332(e.process.file.name) or k332(e.process.comm)) and k334(e.process.args))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not k5(e.process.file.path)) and ((((e.process.file.name == 'nft') or (e.process.comm == 'nft')) and (e.process.args == 'flush ruleset')) or (((e.process.file.name == 'ufw') or (e.process.comm == 'ufw')) and k332(e.process.args)) or ((k333(e.process.file.name) or k333(e.process.comm)) and k335(e.process.args))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_97(e: Any) -> Any:
-    return ((not k5(e.process.file.path)) and (((e.process.file.name in k337) or (e.process.comm in k337)) or (((e.process.file.name == 'setenforce') or (e.process.comm == 'setenforce')) and (e.process.args in k339)) or (((e.process.file.name == 'apparmor_parser') or (e.process.comm == 'apparmor_parser')) and (not k340.isdisjoint(e.process.args_flags)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return ((not k5(e.process.file.path)) and (((e.process.file.name in k338) or (e.process.comm in k338)) or (((e.process.file.name == 'setenforce') or (e.process.comm == 'setenforce')) and (e.process.args in k340)) or (((e.process.file.name == 'apparmor_parser') or (e.process.comm == 'apparmor_parser')) and (not k341.isdisjoint(e.process.args_flags)))) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_98(e: Any) -> Any:
-    return (((e.process.file.name == 'auditctl') or (e.process.comm == 'auditctl')) and k342(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name == 'auditctl') or (e.process.comm == 'auditctl')) and k343(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_99(e: Any) -> Any:
-    return (((e.process.file.name == 'touch') or (e.process.comm == 'touch')) and k345(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
+    return (((e.process.file.name == 'touch') or (e.process.comm == 'touch')) and k346(e.process.args) and (not k5(e.process.file.path)) and (not any(map(k5, (r.file.path for r in e.process.ancestors)))))
 
 
 def _rule_100(e: Any) -> Any:
-    return ((((e.process.file.name == 'dd') or (e.process.comm == 'dd')) and k348(e.process.args) and k349(e.process.args)) or (((e.process.file.name in k350) or (e.process.comm in k350)) and k352(e.process.args) and ((not (e.process.file.name == 'wipefs')) or (not k353.isdisjoint(e.process.args_flags)))))
+    return ((((e.process.file.name == 'dd') or (e.process.comm == 'dd')) and k349(e.process.args) and k350(e.process.args)) or (((e.process.file.name in k351) or (e.process.comm in k351)) and k353(e.process.args) and ((not (e.process.file.name == 'wipefs')) or (not k354.isdisjoint(e.process.args_flags)))))
 
 
 def _rule_101(e: Any) -> Any:
@@ -626,7 +627,7 @@ RULES: Tuple[Prepared, ...] = (
     Prepared({'id': 'cloud_metadata_credentials_requested', 'description': "A download tool asked the cloud's metadata service for credentials", 'expression': '(exec.file.name in ["curl", "wget", "http", "https", "xh", "aria2c", "nc", "ncat"] || exec.comm in ["curl", "wget", "http", "https", "xh", "aria2c", "nc", "ncat"]) && exec.args =~ r"(169\\.254\\.169\\.254|169\\.254\\.170\\.2|metadata\\.google\\.internal|fd00:ec2::254).*(security-credentials|service-accounts/.*(token|identity)|/identity/oauth2/token|/v2/credentials)"', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0006-credential-access', 'technique:T1552.005-cloud-instance-metadata-api']}, 'exec', ('exec.args', 'exec.comm', 'exec.file.name',), _rule_13),
     Prepared({'id': 'credential_search', 'description': 'The file system was searched for private keys or credential files', 'expression': '(exec.file.name in ["find", "grep", "egrep", "fgrep", "rg", "fd", "fdfind", "locate", "plocate"] || exec.comm in ["find", "grep", "egrep", "fgrep", "rg", "fd", "fdfind", "locate", "plocate"]) && exec.args =~ r"(id_rsa|id_ed25519|id_ecdsa|id_dsa|\\.aws/|\\.git-credentials|\\.kube/config|BEGIN [A-Z ]*PRIVATE KEY|shadow\\.bak|\\*\\.kdbx|\\*\\.ppk)"', 'tags': {'severity': 'medium'}, 'product_tags': ['tactic:TA0006-credential-access', 'technique:T1552.001-credentials-in-files', 'technique:T1552.004-private-keys']}, 'exec', ('exec.args', 'exec.comm', 'exec.file.name',), _rule_14),
     Prepared({'id': 'password_cracker_started', 'description': 'A tool that guesses or cracks passwords was started', 'expression': '(exec.file.name in ["hydra", "medusa", "ncrack", "patator", "john", "hashcat", "crowbar", "brutespray", "thc-hydra", "unshadow", "kerbrute", "netexec", "crackmapexec"] || exec.comm in ["hydra", "medusa", "ncrack", "patator", "john", "hashcat", "crowbar", "brutespray", "thc-hydra", "unshadow", "kerbrute", "netexec", "crackmapexec"])', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0006-credential-access', 'technique:T1110-brute-force', 'technique:T1110.002-password-cracking']}, 'exec', ('exec.comm', 'exec.file.name',), _rule_15),
-    Prepared({'id': 'exec_from_tmp', 'description': 'A program was executed that lies in /tmp or /var/tmp, in a hidden folder there, or below them for a service', 'expression': '(exec.file.path in [~"/tmp/*", ~"/var/tmp/*", ~"/tmp/.*/**", ~"/var/tmp/.*/**"] || (exec.file.path in [~"/tmp/**", ~"/var/tmp/**"] && (process.ancestors.file.name in SERVERS || (exec.uid > 0 && exec.uid < 1000 && exec.envs not in CI_VARIABLES)))) && exec.file.path not in [~"/tmp/.mount_*/**", ~"/tmp/.X11-unix/**"]', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0002-execution', 'tactic:TA0005-defense-evasion', 'technique:T1036.005-match-legitimate-resource-name-or-location', 'technique:T1059-command-and-scripting-interpreter']}, 'exec', ('exec.envs', 'exec.file.path', 'exec.uid', 'process.ancestors.file.name',), _rule_16),
+    Prepared({'id': 'exec_from_tmp', 'description': 'A program was executed that lies in /tmp or /var/tmp, in a hidden folder there, or below them for a service', 'expression': '(exec.file.path in [~"/tmp/*", ~"/var/tmp/*", ~"/tmp/.*/**", ~"/var/tmp/.*/**"] || (exec.file.path in [~"/tmp/**", ~"/var/tmp/**"] && (process.ancestors.file.name in SERVERS || (exec.uid > 0 && exec.uid < 1000 && exec.envs not in CI_VARIABLES && exec.file.path !~ "/tmp/apt-key-gpghome.*/*")))) && exec.file.path not in [~"/tmp/.mount_*/**", ~"/tmp/.X11-unix/**"]', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0002-execution', 'tactic:TA0005-defense-evasion', 'technique:T1036.005-match-legitimate-resource-name-or-location', 'technique:T1059-command-and-scripting-interpreter']}, 'exec', ('exec.envs', 'exec.file.path', 'exec.uid', 'process.ancestors.file.name',), _rule_16),
     Prepared({'id': 'exec_from_shared_memory', 'description': 'A program in shared memory was executed', 'expression': 'exec.file.path in [~"/dev/shm/**", ~"/run/shm/**", ~"/dev/mqueue/**"]', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0002-execution', 'tactic:TA0005-defense-evasion', 'technique:T1564.001-hidden-files-and-directories']}, 'exec', ('exec.file.path',), _rule_17),
     Prepared({'id': 'exec_from_memory', 'description': 'A program that exists in memory only was executed', 'expression': 'exec.file.name =~ "memfd:*" && !(exec.file.name =~ "memfd:runc_cloned*" && process.parent.file.name in CONTAINER_RUNTIMES)', 'tags': {'severity': 'critical'}, 'product_tags': ['tactic:TA0005-defense-evasion', 'technique:T1620-reflective-code-loading']}, 'exec', ('exec.file.name', 'process.parent.file.name',), _rule_18),
     Prepared({'id': 'exec_of_deleted_file', 'description': 'A program whose file had been deleted was executed', 'expression': 'exec.file.deleted && exec.file.name !~ "memfd:*" && process.parent.file.name not in CONTAINER_RUNTIMES', 'tags': {'severity': 'high'}, 'product_tags': ['tactic:TA0005-defense-evasion', 'technique:T1070.004-file-deletion', 'technique:T1620-reflective-code-loading']}, 'exec', ('exec.file.deleted', 'exec.file.name', 'process.parent.file.name',), _rule_19),
