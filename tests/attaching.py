@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Type
 from types import TracebackType
@@ -38,6 +39,14 @@ def tracers(pid: int) -> List[int]:
 def states(pid: int) -> str:
     """The state letters of all threads, sorted."""
     return "".join(sorted(field(pid, tid, "State")[:1] for tid in tasks(pid)))
+
+
+def slowness() -> float:
+    """How many times longer than alone a process needs for its work on this machine just now; 1 or more."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() < used + 0.1:
+        pass
+    return max(1.0, (time.monotonic() - began) / (time.process_time() - used))
 
 
 class Growing:

@@ -154,6 +154,38 @@ def test_datadogs_probe_is_spoken_to_in_its_own_dialect(tmp_path: Path) -> None:
     assert [call["Exit"]["Code"] for call in calls if call["Exit"]] == [0, 7]
 
 
+def test_datadogs_probe_is_told_what_an_attached_process_is(tmp_path: Path) -> None:
+    with socket.socket() as sink, subprocess.Popen(["sleep", "1009"]) as sleep:
+        sink.bind(("127.0.0.1", 0))
+        sink.listen(1)
+        began = time.time()
+        tracer = subprocess.Popen(ebpfless("trace", "--probe-addr", "127.0.0.1:%d" % sink.getsockname()[1], "--pid", str(sleep.pid)),
+                                  stderr=subprocess.DEVNULL, env=environment())
+        sink.settimeout(60)
+        connection, _ = sink.accept()
+        connection.settimeout(60)
+        with connection:
+            data = connection.recv(65536)
+            while b"1009" not in data:
+                part = connection.recv(65536)
+                assert part
+                data += part
+            sleep.kill()
+            part = b"."
+            while part:
+                part = connection.recv(65536)
+                data += part
+        assert tracer.wait(60) == 0
+    messages = [datadog_structs.read("Message", unpack(body)) for body in bodies(data)]
+    assert (messages[0]["Hello"]["EntrypointArgs"], messages[0]["Hello"]["Mode"]) == (None, "attached")
+    first, last = messages[1]["Syscall"], messages[-1]["Syscall"]
+    assert (first["PID"], first["Exec"]["FromProcFS"], first["Exec"]["Args"], first["Exec"]["PPID"]) == (
+        sleep.pid, True, ("sleep", "1009"), os.getpid())
+    assert first["Exec"]["File"]["Filename"] == os.path.realpath("/bin/sleep") and first["Exec"]["Credentials"]["UID"] == os.getuid()
+    assert abs(first["Timestamp"] / 1e9 - began) < 60, "it is the time of its start"
+    assert (last["PID"], last["Exit"]) == (sleep.pid, {"Code": 9, "Cause": 2})
+
+
 def test_a_slow_probe_of_datadogs_gets_everything(tmp_path: Path, compile_c: Compiler) -> None:
     path = str(tmp_path / "file")
     Path(path).write_text("")

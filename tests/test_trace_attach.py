@@ -332,7 +332,8 @@ def test_the_others_are_traced_and_each_refusal_has_its_line(file: Path, tmp_pat
 @pytest.mark.parametrize("arguments,words", [
     (["--pid", "0"], ["'0'", "pidof"]), (["--pid", "12,x"], ["'12,x'", "no process id"]), (["--pid", "-3"], ["--pid"]),
     (["--pid", "1", "--uid", "5"], ["--uid", "COMMAND"]), (["--pid", "1", "--", "true"], ["true", "--pid"]),
-    (["--pid", "1", "--attach-level", "none"], ["none"])])
+    (["--pid", "1", "--attach-level", "none"], ["none"]),
+    (["--attach-level", "process", "--", "true"], ["--attach-level", "--pid"])])
 def test_wrong_usage(arguments: List[str], words: List[str]) -> None:
     result = run(ebpfless("trace", *arguments))
     (line,) = result.stderr.decode().splitlines()

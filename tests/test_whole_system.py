@@ -1,5 +1,6 @@
 """The view of the whole system: what nobody traces is seen once, by the same rules, and can be ended."""
 
+import calendar
 import contextlib
 import ctypes
 import os
@@ -14,7 +15,7 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 
-from attaching import Attached
+from attaching import Attached, slowness
 from blackbox import (Event, Session, ebpfless, end_tree, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
                       status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.kernel import fanotify, proc_connector
@@ -429,11 +430,14 @@ def test_a_rule_ends_what_nobody_traces(sleeper: int, tmp_path: Path, public_dir
         rule("miner", 'exec.file.path == "{}"'.format(miner), actions=[{"kill": {"signal": "SIGKILL"}}])])
     with View(sleeper, tmp_path, ["--policy", policy]) as view:
         siblings = [subprocess.Popen([str(worker), "1000"]) for _ in range(3)]
+        slow = slowness()
         for _ in range(5):
             begun = subprocess.Popen([str(miner), "1000"])
             assert begun.wait(10) == -signal.SIGKILL
         assert [sibling.poll() for sibling in siblings] == [None] * 3
-        wait_until(lambda: len([event for event in view.events if is_detection(event)]) == 5, "all are told")
+        wait_until(lambda: len([event for event in view.events if is_detection(event)]) == 5
+                   and len([event for event in named(view.events, "exit") if event["exit"]["cause"] == "SIGNALED"]) >= 5, "all are told")
+        limit = KILLED_WITHIN * max(slow, slowness())
         for sibling in siblings:
             sibling.kill()
             sibling.wait()
@@ -442,6 +446,19 @@ def test_a_rule_ends_what_nobody_traces(sleeper: int, tmp_path: Path, public_dir
         assert (action["type"], action["signal"], action["status"]) == ("kill", "SIGKILL", "performed")
         assert action["processes"][0]["pid"] == event["process"]["pid"]
         assert action["killed_at"] >= event["date"]
+    # The kernel's own times of execution and death.
+    ends = {event["process"]["pid"]: moment(event) for event in named(view.events, "exit")}
+    lives = sorted(ends[event["process"]["pid"]] - moment(event) for event in view.events if is_detection(event))
+    assert lives[len(lives) // 2] <= limit, (lives, limit)
+
+
+KILLED_WITHIN = 0.1
+
+
+def moment(event: Event) -> float:
+    """When it happened, in seconds since the epoch."""
+    whole, _, fraction = event["date"].rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float("0." + (fraction or "0"))
 
 
 @needs_connector

@@ -238,6 +238,10 @@ class Forwarder(Receiver, Handler):
             self._replace_probe()
         self._forwarding = True
         self._wanted = None
+        for record in list(self._roll.records()):
+            # What was attached to before; whoever is above has no time.
+            if record[0] == records.SNAPSHOT and record[1]:
+                self._store(record)
 
     def _warn(self) -> None:
         if self._client.is_exposed and not self._warned:

@@ -33,6 +33,9 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
         from ebpfless_arch.agent import config
 
         settings = config.load(config_file, flags)
+        if "trace.attach_level" in flags:
+            raise UsageError("%s is for programs that run already (--pid, --follow); of a COMMAND all is seen"
+                             % settings.values["trace.attach_level"].origin)
         words = [os.fsencode(word) for word in command]
         if settings.enabled:
             return _run(keeper, words, settings)

@@ -307,7 +307,8 @@ ROWS = (
         _cut("EnvsTruncated", "envp_cut"),
         Field("TTY", lambda values, users: procfs.tty_name(values["tty"]),
               lambda value: {"tty": procfs.tty_device(value)}),
-        Field("Credentials", _make_identity, _tell_identity), _unsent("PPID"), _unsent("FromProcFS")),
+        Field("Credentials", _make_identity, _tell_identity), Field("PPID", lambda values, users: values.get("ppid", 0), _nothing),
+        Field("FromProcFS", lambda values, users: "born" in values, _nothing)),
         besides=(("interpreter_path", b""), ("interpreter", None), ("start", 0), ("raced", False))),
     Row(2, "Fork", "fork", (_number("PPID", "ppid"),)),
     Row(3, "Open", "open", (_OPENED,)),
@@ -351,8 +352,9 @@ ROWS = (
 )
 
 _BY_NUMBER = {row.number: row for row in ROWS}
-_EVENTS = {records.FORK: "fork", records.EXEC: "exec", records.OPEN: "open", records.EXIT: "exit"}
-_KINDS = {event: kind for kind, event in _EVENTS.items()}
+_KINDS = {"fork": records.FORK, "exec": records.EXEC, "open": records.OPEN, "exit": records.EXIT}
+# Of a process that runs already theirs tells as of an exec at its beginning.
+_EVENTS = {**{kind: event for event, kind in _KINDS.items()}, records.SNAPSHOT: "exec"}
 
 
 # --- ours to theirs ---------------------------------------------------------------------
@@ -370,7 +372,7 @@ def as_message(record: Record, users: Users, container: str = "") -> Optional[Di
         made = field.make(values, users)
         payload.update(made if field.name == "" else {field.name: made})
     return {"Type": SYSCALL, "Syscall": {
-        "Type": row.number, "PID": record[2], "Timestamp": record[1], "Retval": retval, "ContainerID": container,
+        "Type": row.number, "PID": record[2], "Timestamp": values.get("born") or record[1], "Retval": retval, "ContainerID": container,
         row.payload: payload}}
 
 
