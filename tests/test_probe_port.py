@@ -279,6 +279,7 @@ def test_10000_strangers_cost_nobody_anything(tmp_path: Path, compile_c: Compile
         tracer = subprocess.Popen(probe.tracer([compile_c("many_opens.c"), str(path), "5003"], "--wait-probe", "60"),
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
         assert tracer.stdout is not None and tracer.stdout.readline().startswith(b"done ")
+        wait_until(lambda: len(opens_of(probe.events(), path)) == 5003, "all of it is written")
         before = resident(probe.process.pid)
         for seed in range(STRANGERS):
             stranger(probe, seed)
@@ -288,8 +289,9 @@ def test_10000_strangers_cost_nobody_anything(tmp_path: Path, compile_c: Compile
         for connection in idle:
             connection.close()
         assert tracer.communicate(b"", timeout=60)[1] is None and tracer.returncode == 0
-        wait_until(lambda: resident(probe.process.pid) < before + (6 << 20),
+        wait_until(lambda: resident(probe.process.pid) < before + 5 * 10 ** 6,
                    "memory is back: %d KiB before, %d KiB now" % (before >> 10, resident(probe.process.pid) >> 10), 30)
+        print("%d KiB before, %d KiB more behind them" % (before >> 10, (resident(probe.process.pid) - before) >> 10))
         assert probe.errors().count(" is left: ") < 1000
         assert probe.stop() == 0
     assert len(opens_of(probe.events(), path)) == 5003 + 13

@@ -109,10 +109,11 @@ def test_a_probe_that_never_reads_is_not_waited_for(tmp_path: Path, compile_c: C
     policy = write_policy(tmp_path / "p.json", [rule("all", 'open.file.path == "%s"' % path, silent=True)])
 
     def lasts(*options: str) -> Tuple[float, int]:
-        """Seconds, and the memory of the keeper at its end in bytes."""
-        tracer = subprocess.Popen(ebpfless("trace", "--policy", policy, *options) + ["--", opens, path, "20011"],
+        """Seconds that the command runs, and the memory of the keeper at its end in bytes."""
+        command = ["sh", "-c", 'echo begun; exec "$0" "$1" 10007', opens, path]
+        tracer = subprocess.Popen(ebpfless("trace", "--policy", policy, *options) + ["--"] + command,
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-        assert tracer.stdout is not None
+        assert tracer.stdout is not None and tracer.stdout.readline() == b"begun\n"
         begin = time.monotonic()
         assert tracer.stdout.readline().startswith(b"done ")
         took = time.monotonic() - begin
@@ -121,10 +122,14 @@ def test_a_probe_that_never_reads_is_not_waited_for(tmp_path: Path, compile_c: C
         assert tracer.returncode == 0
         return took, memory
 
-    without, plain = lasts("--probe-addr", "none")
-    took, memory = lasts("--probe-addr", silent.address, "--wait-probe", "5", "--spool", "1MiB")
-    assert took < without * 3 + 2
-    assert memory < plain + (1 << 20) + (8 << 20), "the client itself takes some"
+    away = ("--probe-addr", silent.address, "--wait-probe", "5", "--spool", "1MiB")
+    # One after the other: other work on the machine strikes both, or one of them by chance, but not in every pair.
+    pairs = [(lasts("--probe-addr", "none"), lasts(*away)) for _ in range(5)]
+    ratios = sorted(took / without for (without, _), (took, _) in pairs)
+    more = sorted((memory - plain) >> 10 for (_, plain), (_, memory) in pairs)
+    print("with a probe that never reads: %s times as long, %s KiB more" % (", ".join("%.2f" % ratio for ratio in ratios), more))
+    assert ratios[0] < 1.5
+    assert more[-1] < (1 << 10) + (8 << 10), "the client itself takes some"
     silent.socket.close()
 
 

@@ -59,10 +59,6 @@ class Peer:
         self._link = ProbeEnd(secret)
         self._opened = self._heard = self._told = self._moved = time.monotonic()
         self._acknowledged = 0
-        self._handlers: Dict[type, Callable[[Any], None]] = {
-            wire.Hello: self._on_hello, wire.Records: self._on_records, Told: self._on_told, Missing: self._on_missing,
-            wire.Processes: self._on_processes, wire.Question: self._on_question, wire.Context: self._on_context,
-            wire.Counters: self._on_counters, wire.Outcome: self._on_outcome, wire.Goodbye: self._on_goodbye}
 
     def fileno(self) -> int:
         """The connection's descriptor, -1 when it is closed."""
@@ -83,7 +79,7 @@ class Peer:
             raise EOFError
         self._heard = time.monotonic()
         for message in self._link.feed(data):
-            self._handlers[type(message)](message)
+            self._HANDLERS[type(message)](self, message)
         if not self._link.held:
             self._moved = self._heard
         return True
@@ -187,3 +183,8 @@ class Peer:
 
     def _on_goodbye(self, goodbye: wire.Goodbye) -> None:
         self.is_done = True
+
+    _HANDLERS: Dict[type, Callable[["Peer", Any], None]] = {
+        wire.Hello: _on_hello, wire.Records: _on_records, Told: _on_told, Missing: _on_missing, wire.Processes: _on_processes,
+        wire.Question: _on_question, wire.Context: _on_context, wire.Counters: _on_counters, wire.Outcome: _on_outcome,
+        wire.Goodbye: _on_goodbye}

@@ -27,7 +27,7 @@ from ebpfless_arch.agent.report import Report
 from ebpfless_arch.agent.secrets import read_secret
 from ebpfless_arch.agent.sessions import Session, Sessions
 from ebpfless_arch.agent.settings import KINDS
-from ebpfless_arch.agent.stream import Stream
+from ebpfless_arch.agent.stream import Stream, make_buffer
 from ebpfless_arch.agent.supervision import PidFile, Supervisor
 from ebpfless_arch.events import wire
 from ebpfless_arch.events.msgpack import WireError
@@ -81,6 +81,7 @@ class Probe(Host):
         self._selector = selectors.DefaultSelector()
         self._peers: Dict[int, Peer] = {}
         self._strangers: "Dict[int, Peer]" = {}
+        self._buffer = make_buffer()
         self._sessions = Sessions()
         self._complaints = Complaints(voice)
         self._namespace = procfs.pid_namespace()
@@ -285,7 +286,7 @@ class Probe(Host):
                 connection.close()
                 return
             self._leave(next(iter(self._strangers.values())), "it had not greeted when others came")
-        peer = Peer(self, Stream(connection), endpoints.name_of(place.family, address),
+        peer = Peer(self, Stream(connection, buffer=self._buffer), endpoints.name_of(place.family, address),
                     place.is_local and Place(place.family, address).is_local, self._secret)
         self._peers[peer.fileno()] = self._strangers[peer.fileno()] = peer
         self._selector.register(peer.stream, selectors.EVENT_READ, peer)

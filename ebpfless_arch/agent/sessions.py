@@ -108,7 +108,7 @@ class Sessions:
         """Its connection has ended."""
         for key in [key for key, present in self._present.items() if present is session]:
             del self._present[key]
-            if not for_good and session.last is not None:
+            if not for_good and session.last:
                 self._lasts[key] = time.monotonic(), session.last
                 self._away[key] = session
         self.forget()

@@ -11,12 +11,24 @@ from ebpfless_arch.agent.endpoints import Place
 _PORTION = 64 << 10
 
 
-class Stream:
-    """One end of a connection. Errors are OSError."""
+def make_buffer() -> bytearray:
+    """A buffer for streams to share."""
+    return bytearray(_PORTION)
 
-    def __init__(self, connection: socket.socket, connected: bool = True) -> None:
+
+class Stream:
+    """One end of a connection. Errors are OSError.
+
+    `buffer` is where what arrives is put for a moment; a server's connections share one, for 64 KiB that come and go
+    with every few bytes leave holes in its memory.
+    """
+
+    __slots__ = ("_socket", "_outgoing", "_buffer", "connected")
+
+    def __init__(self, connection: socket.socket, connected: bool = True, buffer: Optional[bytearray] = None) -> None:
         self._socket = connection
         self._outgoing = bytearray()
+        self._buffer = buffer or bytearray(_PORTION)
         self.connected = connected
         connection.setblocking(False)
 
@@ -51,7 +63,7 @@ class Stream:
     def receive(self) -> Optional[bytes]:
         """What has arrived, 64 KiB at most; None where nothing has, b"" at the end."""
         try:
-            return self._socket.recv(_PORTION)
+            return bytes(memoryview(self._buffer)[:self._socket.recv_into(self._buffer)])
         except (BlockingIOError, InterruptedError):
             return None
 
