@@ -231,6 +231,20 @@ def test_who_takes_too_long_is_left(pair: List[socket.socket]) -> None:
         peer.watch(now + 35)
 
 
+def test_who_sends_without_a_pause_is_not_taken_for_slow(pair: List[socket.socket]) -> None:
+    peer = Peer(Desk(), Stream(pair[0]), "x", True, b"")
+    join(peer, pair[1])
+    frame = wire.frame(wire.pack_message(wire.Counters({"x": 1})))
+    pair[1].sendall(frame[:5])
+    peer.read()
+    later = time.monotonic()
+    pair[1].sendall(frame[5:] + frame[:5])  # a message has become whole, and half of the next one is here
+    peer.read()
+    peer.watch(later + 30)
+    with pytest.raises(WireError, match="half a message came"):
+        peer.watch(time.monotonic() + 31)
+
+
 def test_who_never_reads_is_left(pair: List[socket.socket]) -> None:
     peer = Peer(Desk(), Stream(pair[0]), "x", True, b"")
     join(peer, pair[1])

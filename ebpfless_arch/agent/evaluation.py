@@ -35,6 +35,7 @@ from ebpfless_arch.tracer.keeper import Answer, Receiver
 ALL_EVENTS = syscalls.EVENTS | ANSWERS
 
 _LIMITED_NAMED = 10
+_FAULT_SHOWN = 4096
 _LOSS_PAUSE_NS = 10 ** 9
 
 
@@ -205,8 +206,8 @@ class Agent(Receiver):
         """An error of ours: it is told once and counted."""
         self.faults += 1
         if self.faults == 1:
-            self._voice.complain("an error inside the agent, the program goes on: " + text.strip().replace("\n", " | "),
-                                 "error")
+            self._voice.complain("an error inside the agent, the program goes on: "
+                                 + printable(text.strip().replace("\n", " | "))[:_FAULT_SHOWN], "error")
 
     def close(self) -> None:
         """Write everything out and say what was lost."""

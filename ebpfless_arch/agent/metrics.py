@@ -1,17 +1,21 @@
 """What a probe counts, as Prometheus reads it (text format 0.0.4), and the small web server for it.
 
-The server runs in a thread of its own and serves one request at a time; the numbers are made by the probe's own
-thread, once a second.
+The server and each request have threads of their own; the numbers are made by the probe's own thread, once a second.
+Who takes longer than some seconds with a request is left, and so is the oldest where there are too many.
 """
 
+import collections
 import http.server
+import socket
 import socketserver
 import threading
+import time
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ebpfless_arch.agent.endpoints import Place
 
 _REQUEST_SECONDS = 5.0
+_GUESTS_AT_MOST = 32
 
 Labels = Tuple[Tuple[str, str], ...]
 
@@ -62,13 +66,66 @@ def histogram(name: str, help_text: str, bounds: Sequence[float], counts: Sequen
     return Metric(name, "histogram", help_text, samples + [("_sum", (), total), ("_count", (), so_far)])
 
 
+class Guests:
+    """Connections that are being served, the oldest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: "collections.OrderedDict[Any, float]" = collections.OrderedDict()
+
+    def come(self, connection: Any) -> None:
+        """One more; the oldest has to go if there are too many."""
+        with self._lock:
+            self._since[connection] = time.monotonic()
+            if len(self._since) > _GUESTS_AT_MOST:
+                _cut(self._since.popitem(last=False)[0])
+
+    def go(self, connection: Any) -> None:
+        """It has gone."""
+        with self._lock:
+            self._since.pop(connection, None)
+
+    def hurry(self, before: float) -> None:
+        """Cut those off that have been here since before that time."""
+        with self._lock:
+            for connection in [each for each, since in self._since.items() if since < before]:
+                _cut(connection)
+
+
+def _cut(connection: Any) -> None:
+    """Whoever serves it reads its end now."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
 class Pages:
     """Serves /healthz and /metrics; `page` makes the text of the latter, `is_well` says whether the probe gets on."""
 
     def __init__(self, place: Place, page: Callable[[], str], is_well: Callable[[], bool]) -> None:
-        class _Server(http.server.HTTPServer):
+        class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             address_family = place.family
             allow_reuse_address = True
+            daemon_threads = True
+
+            def __init__(self) -> None:
+                self.guests = Guests()
+                http.server.HTTPServer.__init__(self, place.address, _Request)
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                """In a thread."""
+                self.guests.come(request)
+                socketserver.ThreadingMixIn.process_request(self, request, client_address)
+
+            def shutdown_request(self, request: Any) -> None:
+                """It is served."""
+                self.guests.go(request)
+                http.server.HTTPServer.shutdown_request(self, request)
+
+            def service_actions(self) -> None:
+                """Twice a second."""
+                self.guests.hurry(time.monotonic() - _REQUEST_SECONDS)
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that goes away is nobody's problem."""
@@ -108,7 +165,7 @@ class Pages:
             def log_message(self, format: str, *arguments: Any) -> None:
                 """Nothing: scrapes come all the time."""
 
-        self._server = _Server(place.address, _Request)
+        self._server = _Server()
         threading.Thread(target=self._server.serve_forever, args=(0.5,), daemon=True).start()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ _FRAME_SECONDS = 30.0
 _SILENCE_SECONDS = 60.0
 _WAITING_AT_MOST = 1 << 20
 _HEARTBEAT_SECONDS = 10.0
+_STALLED_SECONDS, _MUCH = 3.0, 16 << 10
 
 
 class Host:
@@ -69,6 +70,10 @@ class Peer:
         """Whether a tracer of ours is there."""
         return self._link.state == link.READY
 
+    def stalls(self, now: float) -> bool:
+        """Whether much is kept for it: half a message of which no end comes, or answers that it does not take."""
+        return self._link.held + self.stream.waiting > _MUCH and now > self._moved + _STALLED_SECONDS
+
     def read(self) -> bool:
         """Take in what has arrived and deal with it; False when nothing has. Raises WireError and OSError when the peer
         is to be left."""
@@ -78,9 +83,11 @@ class Peer:
         if not data:
             raise EOFError
         self._heard = time.monotonic()
+        moved = False
         for message in self._link.feed(data):
             self._HANDLERS[type(message)](self, message)
-        if not self._link.held:
+            moved = True
+        if moved or not self._link.held:
             self._moved = self._heard
         return True
 
@@ -178,7 +185,7 @@ class Peer:
         self._known().counters = counters.values
 
     def _on_outcome(self, outcome: wire.Outcome) -> None:
-        if outcome.status == "refused":
+        if self._known().settles(outcome.number) and outcome.status == "refused":
             self._host.tell("%s: a kill was refused: %s" % (self._known().name, ascii(outcome.why)[1:-1]))
 
     def _on_goodbye(self, goodbye: wire.Goodbye) -> None:

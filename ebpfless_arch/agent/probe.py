@@ -34,7 +34,7 @@ from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import libc, procfs
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.metrics import Pages
@@ -49,6 +49,8 @@ _SAVING_SECONDS = 5.0
 _COMPLAINTS_AT_MOST = 20
 _COMPLAINTS_SECONDS = 10
 _DRAIN_SECONDS = 3.0
+_AHEAD_SECONDS = 10.0
+_FEW_PROCESSES = 256
 # Who has not said who it is can be replaced by somebody new.
 _STRANGERS_AT_MOST = 256
 _SPARE_DESCRIPTORS = 64
@@ -215,9 +217,12 @@ class Probe(Host):
 
     def _save_memory(self, now: float) -> None:
         """One tracer that tells of processes without end must not bring down the probe. What was freed is not seen at
-        once, so this is done every few seconds at most."""
+        once, so this is done every few seconds at most; and a tracer with few processes pays for nobody else."""
+        for peer in [peer for peer in self._peers.values() if peer.stalls(now)]:
+            self._leave(peer, "the probe is short of memory, and waits for the rest of a message")
         largest = self._sessions.shrink()
-        if now < self._saved + _SAVING_SECONDS or largest is None:
+        libc.give_back()
+        if now < self._saved + _SAVING_SECONDS or largest is None or len(largest.source.processes) < _FEW_PROCESSES:
             return
         self._saved = now
         for peer in list(self._peers.values()):
@@ -338,16 +343,17 @@ class Probe(Host):
     def judge(self, session: Session, record: Record, number: int) -> None:
         """Evaluate the rules for one record."""
         self._agent.source = session.source
-        self._report.delays.note(time.time() - record[1] / 1e9)
+        now = time.time()
+        self._report.delays.note(now - record[1] / 1e9)
         try:
-            self._agent.receive(record, number)
+            self._agent.receive(_not_from_the_future(record, now), number)
         except _FAULTS:
             self._agent.failed(traceback.format_exc())
 
     def learn(self, session: Session, record: Record) -> None:
         """Take one record of a process that runs already."""
         self._agent.source = session.source
-        self._agent.learn(record)
+        self._agent.learn(_not_from_the_future(record, time.time()))
 
     def miss(self, records: int) -> None:
         """So many records were lost before they could be sent."""
@@ -357,7 +363,7 @@ class Probe(Host):
         """The errno with which a call shall fail, 0 to let it run."""
         self._agent.source = session.source
         try:
-            return self._agent.refusal(record)
+            return self._agent.refusal(_not_from_the_future(record, time.time()))
         except _FAULTS:
             self._agent.failed(traceback.format_exc())
             return 0
@@ -380,6 +386,14 @@ class Probe(Host):
             self._agent.use(self._policies.rules)
             for peer in self._peers.values():
                 peer.want(self._interest())
+
+
+def _not_from_the_future(record: Record, now: float) -> Record:
+    """A record whose clock runs ahead gets our time: what rules remember of others would be taken for outdated."""
+    if record[1] < (now + _AHEAD_SECONDS) * 1e9:
+        return record
+    changed: Record = record[:1] + (int(now * 1e9),) + record[2:]
+    return changed
 
 
 def _settle_in() -> None:

@@ -18,6 +18,7 @@ _KEPT_SECONDS = 600.0
 _KEPT_AT_MOST = 4096
 _WHOLE_AT_MOST = 8
 _KEY_BYTES = 16
+_ORDERS_AT_MOST = 1024
 PROCESSES_AT_MOST = 65536
 
 
@@ -31,6 +32,7 @@ class Session:
         self.counters: Dict[str, int] = {}
         self.order: Optional[Callable[[Order], None]] = None
         self._orders = 0
+        self._open_orders: "collections.OrderedDict[int, bool]" = collections.OrderedDict()
         self._learned: Set[int] = set()
         self.source = Source(Processes(users), self._kill)
         self.source.processes.live_in(hello.container)
@@ -62,6 +64,10 @@ class Session:
             return True
         return False
 
+    def settles(self, number: int) -> bool:
+        """Whether an outcome is that of an order which had none until now."""
+        return self._open_orders.pop(number, False)
+
     def _kill(self, action: Kill, event: Event) -> Dict[str, Any]:
         """Have the tracer send the signal: the numbers of processes are those of its own namespace."""
         told = []
@@ -70,6 +76,9 @@ class Session:
                 told.append({"pid": process.pid, "status": "refused", "why": "this tracer takes no orders"})
                 continue
             self._orders += 1
+            self._open_orders[self._orders] = True
+            if len(self._open_orders) > _ORDERS_AT_MOST:
+                self._open_orders.popitem(last=False)
             self.order(Order(self._orders, process.pid, process.start, event.time, action.number))
             told.append({"pid": process.pid, "status": "ordered", "why": ""})
         return {"type": "kill", "signal": action.signal, "scope": action.scope, "processes": told,

@@ -35,6 +35,13 @@ def bare(name: str) -> Any:
     return found
 
 
+def give_back() -> None:
+    """Let the kernel have memory that was freed, where the C library can: glibc's malloc_trim(3)."""
+    trim = function("malloc_trim", ctypes.c_size_t)
+    if trim is not None:
+        trim(0)
+
+
 def failure(what: str, advice: Dict[int, str], code: Optional[int] = None) -> OSError:
     """The OSError for the last failed call: what failed, why, and how to mend it where that is known."""
     number = ctypes.get_errno() if code is None else code

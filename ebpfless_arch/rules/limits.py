@@ -13,6 +13,8 @@ from ebpfless_arch.events.model import Event
 DEFAULT_INTERVAL = 100 * 10**6
 DEFAULT_BURST = 40
 _VALUES_AT_MOST = 500
+# Threads' events come out of order by less than that; beyond it, somebody has set the clock back.
+_BACK_AT_MOST = 10**9
 
 Token = Callable[[object], object]
 
@@ -29,6 +31,8 @@ class Bucket:
 
     def take(self, time: int, tokens: int = 1) -> bool:
         """Whether `tokens` are there at `time` (ns); they are gone then. More than `burst` never are."""
+        if self._full_at - time > self.burst * self.interval + _BACK_AT_MOST:
+            self._full_at = 0
         full_at = max(self._full_at, time) + tokens * self.interval
         if full_at - time > self.burst * self.interval:
             return False
@@ -41,7 +45,8 @@ class Limiter:
 
     every: the least time between two events in ns, 0 for the default limit.
     tokens: functions of an event with values that can be keys; each combination of their values has a
-    bucket of its own, and the one not used for longest goes when there are too many.
+    bucket of its own, and the one not used for longest goes when there are too many. So has each tracer
+    that reports to a probe: no one's noise, or clock, hides what others do.
     """
 
     def __init__(self, every: int = 0, tokens: Tuple[Token, ...] = ()) -> None:
@@ -51,7 +56,6 @@ class Limiter:
         self.held_back = 0
         self._tokens = tokens
         self._buckets: "OrderedDict[object, Bucket]" = OrderedDict()
-        self._bucket = Bucket(self.interval, self.burst)
 
     def fresh(self) -> "Limiter":
         """Another one with the same limit, of which nothing is used up."""
@@ -60,18 +64,17 @@ class Limiter:
     def take_over(self, former: "Limiter") -> None:
         """Go on where another one of the same limit and the same tokens has come to."""
         self.held_back = former.held_back
-        self._buckets, self._bucket = former._buckets, former._bucket
+        self._buckets = former._buckets
 
     def allows(self, event: Event) -> bool:
         """Whether the event may be told; call it once for each."""
-        bucket = self._bucket_of(event) if self._tokens else self._bucket
-        if bucket.take(event.time):
+        if self._bucket_of(event).take(event.time):
             return True
         self.held_back += 1
         return False
 
     def _bucket_of(self, event: Event) -> Bucket:
-        key = tuple(token(event) for token in self._tokens)
+        key = (event.context.tracer,) + tuple([token(event) for token in self._tokens])
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self.interval, self.burst)
