@@ -137,11 +137,13 @@ def test_who_asks_the_web_server_badly_is_nobodys_problem(tmp_path: Path) -> Non
     with Probe(tmp_path, "--http", address) as probe:
         for data, status in ((b"\x16\x03\x01\x02\0\1\n\n", b"400"), (b"GET / HTTP/9.9\r\n\r\n", b"505"),
                              (b"POST /metrics HTTP/1.0\r\n\r\n", b"501"), (b"GET /%00%ff HTTP/1.0\r\n\r\n", b"404"),
-                             (b"GET /" + b"x" * 70000 + b" HTTP/1.0\r\n\r\n", b"414"),
                              (b"GET / HTTP/1.0\r\n" + b"a: b\r\n" * 101 + b"\r\n", b"431")):
             with socket.create_connection((host, int(port)), 30) as connection:
                 connection.sendall(data)
-                assert status in connection.recv(65536)[:200], data[:20]
+                assert status in b"".join(iter(lambda: connection.recv(65536), b"")), data[:20]
+        with socket.create_connection((host, int(port)), 30) as connection:
+            connection.sendall(b"GET /" + b"x" * 65536)
+            assert ends(connection)
         slow = [socket.create_connection((host, int(port)), 30) for _ in range(67)]
         for connection in slow:
             connection.sendall(b"GET /metr")
