@@ -212,10 +212,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def nearest(word: str, known: List[str]) -> str:
-    """A suggestion for a mistyped word, "" when nothing is near."""
+    """A suggestion for a mistyped word, "" when nothing is near: what begins with it, or resembles it without hyphens."""
     import difflib
 
-    found = difflib.get_close_matches(word, known, 1)
+    bare = {name.lstrip("-"): name for name in known}
+    begun = sorted(name for name in bare if name.startswith(word.lstrip("-") or "?"))
+    found = [bare[name] for name in begun[:1] or difflib.get_close_matches(word.lstrip("-"), bare, 1)]
     return "; did you mean %s?" % found[0] if found else ""
 
 

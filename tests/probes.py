@@ -46,7 +46,7 @@ class Probe:
         with open(self._errors, "ab") as errors:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, env=environment())
         wait_until(lambda: self.errors().count("the probe listens on") > before or self.process.poll() is not None,
-                   "the probe listens")
+                   "the probe listens", 90)
         assert self.process.poll() is None, self.errors()
         return self
 

@@ -115,7 +115,11 @@ WRONG_FILES = {
     '{"trace": {"output": [1]}}': ["trace.output", "[1]", "words"],
     '{"trace": {"format": ["text"]}}': ["trace.format", '["text"]'],
     '{"trace": {"format": "yaml"}}': ["trace.format", "'yaml'", "text, json"],
-    '{"trace": 7}': ["trace", "unknown key"],
+    '{"trace": 7}': ["trace: 7 is no object with settings"],
+    '{"trace": "x"}': ['trace: "x" is no object with settings'],
+    '{"tarce": {}}': ["tarce: unknown key"],
+    "[tarce]\n": ["[tarce]: unknown section; did you mean trace?"],
+    "[1]": ["[1]: unknown section"],
     '{"trace": {"uid": 7, "uid": 8}}': ["'uid' is set twice"],
     '{"trace": ': ["not valid JSON", "line 1"],
     "{" * 100000: ["not valid JSON"],
@@ -171,6 +175,22 @@ def test_values(kind: str, text: str, value: Any) -> None:
 def test_values_that_are_none(kind: str, text: str) -> None:
     with pytest.raises(ValueError):
         settings.read(settings.Setting("x", kind, "", ""), text)
+
+
+@pytest.mark.parametrize("text", ["16MiB", "3GiB", "64KiB", "1000", "1025", "0"])
+def test_sizes_are_shown_as_one_writes_them(text: str) -> None:
+    assert "  spool: " + text in config.lines(config.load("", {"trace.spool": config.load("", {}, {
+        "EBPFLESS_TRACE_SPOOL": text})["trace.spool"]}, {}))
+
+
+def test_what_is_shown_can_be_read() -> None:
+    shown = [line.strip().partition(": ")[2] for line in config.lines(config.load("", {}, {})) if ": " in line]
+    assert "16MiB" in shown and "0" in shown and "512MiB" in shown and "500ms" in shown
+
+
+def test_sections_may_be_empty(tmp_path: Path) -> None:
+    for text in ("[trace]\n[runtime_security_config]\n", '{"trace": {}, "runtime_security_config": {"ebpfless": {}}}', "{}", ""):
+        config.load(write(tmp_path / "e.ini", text), {}, {})
 
 
 def test_every_default_is_a_value_of_its_kind() -> None:

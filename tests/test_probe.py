@@ -163,6 +163,14 @@ def test_records_that_find_no_room_while_the_probe_is_away_are_judged_here(tmp_p
     assert sorted(path for path in opened if path.endswith(".marked")) == sorted(marked)
 
 
+def test_a_record_that_is_larger_than_the_spool_is_told_as_that(tmp_path: Path) -> None:
+    many = {"LONG%d" % number: "x" * 200 for number in range(199)}
+    with Probe(tmp_path) as probe:
+        result = run(probe.tracer(["true"], "--wait-probe", "20", "--spool", "16KiB"), env=environment(**many))
+        assert result == (0, b"", b"ebpfless: 1 record was lost for each is larger than --spool 16KiB has room for\n", [])
+        assert probe.stop() == 0
+
+
 def has_socket(pid: int) -> bool:
     """Whether a process has a socket open."""
     folder = "/proc/%d/fd" % pid

@@ -1,7 +1,7 @@
 """The effective configuration: defaults < file < environment < flags, and where each value came from."""
 
 import os
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from ebpfless_arch.agent import settings
 from ebpfless_arch.agent.options import UsageError
@@ -116,10 +116,17 @@ def _from_ini(path: str, text: str) -> Iterator[Tuple[str, Value]]:
     except configparser.ParsingError as error:
         raise UsageError("%s: line %s: expected 'key = value'" % (path, error.errors[0][0]))
     for section in parser.sections():
+        if not parser.items(section) and section not in _sections():
+            raise UsageError("%s: [%s]: unknown section%s" % (path, section, _nearest(section, _sections())))
         for key, value in parser.items(section):
             place = "%s: [%s] %s" % (path, section, key)
             setting = _setting(section + "." + key, place)
             yield setting.key, Value(_read(setting, value, place), "%s [%s]" % (path, section))
+
+
+def _sections() -> Set[str]:
+    """The names of all sections, those that hold others only included."""
+    return {".".join(words[:depth]) for words in (key.split(".") for key in BY_KEY) for depth in range(1, len(words))}
 
 
 def _setting(key: str, place: str) -> Setting:
@@ -139,6 +146,10 @@ def _from_json(path: str, text: str) -> Iterator[Tuple[str, Value]]:
         raise UsageError("%s: not valid JSON: nested too deeply" % path)
     for key, value in _leaves(tree, ""):
         place = "%s: %s" % (path, key)
+        if key in _sections():
+            if value == {}:
+                continue
+            raise UsageError("%s: %s is no object with settings" % (place, json.dumps(value)))
         setting = _setting(key, place)
         yield key, Value(_typed(setting, value, place), path)
 
@@ -153,7 +164,7 @@ def _distinct(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 def _leaves(tree: Dict[str, Any], above: str) -> Iterator[Tuple[str, Any]]:
     for word, value in tree.items():
-        if isinstance(value, dict) and above + word not in BY_KEY:
+        if value and isinstance(value, dict) and above + word not in BY_KEY:
             for leaf in _leaves(value, above + word + "."):
                 yield leaf
         else:
@@ -206,12 +217,22 @@ def _shown(setting: Setting, value: Any) -> str:
         return "[%s]" % ", ".join(value)
     if value is None:
         return ""
-    return duration(value) if setting.kind == "duration" else str(value)
+    return _SHOWN.get(setting.kind, str)(value)
 
 
 def duration(seconds: float) -> str:
     """Seconds in the form in which a file gives them."""
     return "%gs" % seconds if seconds >= 1 else "%gms" % (seconds * 1000)
+
+
+def size(count: int) -> str:
+    """A number of bytes in the form in which a file gives them."""
+    units = [(count >> bits, unit) for bits, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")) if count and count % (1 << bits) == 0]
+    return "%d%s" % units[0] if units else str(count)
+
+
+_SHOWN: Dict[str, Callable[[Any], str]] = {
+    "duration": duration, "size": size, "seconds": lambda seconds: duration(seconds) if seconds else "0"}
 
 
 # --- the reference page ---------------------------------------------------------------

@@ -11,6 +11,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.agent.client import Client, Handler
+from ebpfless_arch.agent.config import size
 from ebpfless_arch.agent.ending import end_process
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.spool import Spool
@@ -71,6 +72,7 @@ class Forwarder(Receiver, Handler):
         self._down_since = 0.0
         self._counted = 0.0
         self._untold = 0
+        self._unsendable = 0
         self._left = False
 
     def start(self, client: Client) -> None:
@@ -116,6 +118,7 @@ class Forwarder(Receiver, Handler):
         vital = concerns_model(record)
         packed = _packed(record)
         if packed is None:
+            self._unsendable += 1
             self._spool.skip()
             return
         if not self._judging and not self._client.is_ready and not self._spool.fits(packed):
@@ -340,9 +343,16 @@ class Forwarder(Receiver, Handler):
             self._agent.notice("%d records were handed to the probe" % max(0, self._stored - self._untold - self._spool.lost))
         if self._untold:
             self._agent.notice("%d records were not told to the probe, but judged here" % self._untold)
-        if self._spool.lost:
-            self._agent.notice("%d records were lost on their way to the probe, which takes less than there is" % self._spool.lost)
+        self._tell_lost()
         self._agent.close()
+
+    def _tell_lost(self) -> None:
+        oversized, unsendable = self._spool.oversized, self._unsendable
+        for count, reason in ((self._spool.lost - oversized - unsendable, "on their way to the probe, which takes less than there is"),
+                              (oversized, "for each is larger than --spool %s has room for" % size(self._spool.room)),
+                              (unsendable, "for no message to a probe can hold them")):
+            if count:
+                self._agent.notice("%d record%s lost %s" % (count, " was" if count == 1 else "s were", reason))
 
     def _deliver(self) -> None:
         now = moved = time.monotonic()

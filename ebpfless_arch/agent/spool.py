@@ -30,6 +30,8 @@ class Spool:
     def __init__(self, room: int, path: str = "", file_room: int = 0) -> None:
         self.acknowledged = 0
         self.lost = 0
+        # Of these, how many were too large for it even when empty.
+        self.oversized = 0
         self._sent: Deque[_Entry] = collections.deque()
         self._unsent: Deque[_Entry] = collections.deque()
         self._last_sent = 0
@@ -47,6 +49,11 @@ class Spool:
     def size(self) -> int:
         """What it takes of memory now, without a file's content."""
         return self._bytes
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that it may take."""
+        return self._room
 
     def is_empty(self) -> bool:
         """Whether all that was put here has been acknowledged."""
@@ -68,6 +75,7 @@ class Spool:
         if self._overflow and self._overflow.records or self._bytes + size > room:
             if self._overflow and self._overflow.put(packed):
                 return True
+            self.oversized += size > room
             self.skip()
             return False
         self._unsent.append(packed)
