@@ -15,7 +15,8 @@ from blackbox import (Compiler, Event, Session, descendants, environment, event_
                       read_events, retval, rule, run, run_traced, status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.tracer.keeper import Answer, Keeper, Receiver
+from ebpfless_arch.tracer.keeper import Keeper
+from ebpfless_arch.tracer.receiver import Answer, Receiver
 
 OPENAT = str(MACHINES[os.uname().machine][0].syscalls["openat"])
 

@@ -29,7 +29,7 @@ from ebpfless_arch.rules.files import BUILT_IN, PolicyError
 from ebpfless_arch.rules.loaded import Problem, Skipped
 from ebpfless_arch.rules.ruleset import Rule, RuleSet
 from ebpfless_arch.tracer import decode, syscalls
-from ebpfless_arch.tracer.keeper import Answer, Receiver
+from ebpfless_arch.tracer.receiver import Answer, Receiver
 
 # What a traced program does that only --events asks for.
 ALL_EVENTS = syscalls.EVENTS | ANSWERS

@@ -24,7 +24,7 @@ from ebpfless_arch.events.record_shapes import pack_record
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.roll import Roll, concerns_model
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.tracer.keeper import Answer, Receiver
+from ebpfless_arch.tracer.receiver import Answer, Receiver
 
 _BATCH_BYTES = 64 << 10
 # A message of 256 KiB has room for it.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events.interest import Interest, packed
-from ebpfless_arch.tracer.keeper import Keeper, Receiver, die_like
+from ebpfless_arch.tracer.keeper import Keeper, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
+from ebpfless_arch.tracer.receiver import Receiver
 
 _NOTHING_ATTACHED = 1
 # A command that is over sooner is not worth a second process.

@@ -17,7 +17,7 @@ from ebpfless_arch.agent.following import Following
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.tracer.keeper import Answer, Receiver
+from ebpfless_arch.tracer.receiver import Answer, Receiver
 from ebpfless_arch.tracer.system import CONNECTOR, SystemView
 
 _LOOK_SECONDS = 0.02
