@@ -18,7 +18,7 @@ from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import process, procfs, signals
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
-from ebpfless_arch.tracer import decode, launch, pipe, watchdog
+from ebpfless_arch.tracer import decode, launch, pipe, streams, watchdog
 from ebpfless_arch.tracer.attached import ATTACH, FULL, LET_GO, PROCESS
 from ebpfless_arch.tracer.launch import Left, Plan
 from ebpfless_arch.tracer.pulse import Pulse
@@ -53,9 +53,9 @@ class Keeper:
 
     def __init__(self, abis: Sequence[Abi]) -> None:
         self._abis = abis
-        _occupy_standard_streams()
+        streams.occupy_standard_streams()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        self._inherited = _open_descriptors()
+        self._inherited = streams.open_descriptors()
         self._overseen = process.is_overseen()
         self._signals = -1
         self._plan: Optional[Plan] = None
@@ -177,7 +177,7 @@ class Keeper:
 
     def _let_go(self) -> None:
         """Keep neither the command's streams nor inherited descriptors: who waits for their end must get it."""
-        _nullify((0, 1))
+        streams.nullify((0, 1))
         for descriptor in self._inherited:
             os.close(descriptor)
 
@@ -279,7 +279,7 @@ class Keeper:
         except OSError:
             return False  # no room for a copy: then the original stays
         self._in_background = True
-        _nullify((0, 1, 2))
+        streams.nullify((0, 1, 2))
         self._watch()
         os._exit(0)
 
@@ -511,34 +511,6 @@ def _last_words() -> str:
     import traceback
 
     return traceback.format_exc()
-
-
-def _open_descriptors() -> List[int]:
-    """Descriptors above 2 that we were started with: the command's, not ours."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            os.fstat(int(name))
-        except OSError:
-            continue  # that was the listing itself
-        if int(name) > 2 and os.get_inheritable(int(name)):
-            found.append(int(name))
-    return found
-
-
-def _occupy_standard_streams() -> None:
-    """Where one of 0, 1, 2 is closed, our own files must not take its place; the command finds it closed again."""
-    descriptor = 0
-    while descriptor <= 2:
-        descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.close(descriptor)
-
-
-def _nullify(descriptors: Sequence[int]) -> None:
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in descriptors:
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
 
 
 def die_like(status: int) -> int:
