@@ -11,7 +11,7 @@ import pytest
 
 import oci
 import ordinary
-from blackbox import REPOSITORY, ebpfless, run
+from blackbox import REPOSITORY, ebpfless, environment, run
 
 WRAPPER = ["python3", "/ebpfless.py", "trace", "--"]
 ADDED = {"capabilities": {"add": ["SYS_PTRACE"]}}
@@ -141,6 +141,14 @@ def test_an_image_s_configuration(image: Dict[str, Any], expected: Dict[str, Any
 def test_options_for_trace_stand_before_the_command() -> None:
     found = patched("docker", {"Cmd": ["app"]}, "--options", "--probe-addr 'a b:1' --events", "--file", "/opt/e.py")
     assert found["Entrypoint"] == ["python3", "/opt/e.py", "trace", "--probe-addr", "a b:1", "--events", "--"]
+
+
+def test_letters_survive_a_terminal_that_does_not_know_them() -> None:
+    """As in cron jobs and small containers: a locale that knows ASCII only, on either side."""
+    plain = environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    result = run(ebpfless("patch", "docker", "-"), '{"Cmd": ["\u00fc", "\u4e2d"]}'.encode(), env=plain)
+    assert (result.status, result.stderr) == (0, b"")
+    assert json.loads(result.stdout.decode("ascii")) == {"Entrypoint": WRAPPER, "Cmd": ["\u00fc", "\u4e2d"]}
 
 
 @pytest.mark.parametrize("wrapped", [
