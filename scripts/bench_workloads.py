@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 NOBODY = "65534"
 PATH = os.pathsep.join(["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
                        + sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1:])
 _START_SECONDS = 30.0
 _END_SECONDS = 60.0
+_WARM = 100
 
 
 class Missing(Exception):
@@ -45,18 +46,20 @@ class Work(NamedTuple):
 class Server(NamedTuple):
     """A server that runs under a tracer while a client, which does not, puts load on it.
 
-    ready: raises OSError or CalledProcessError until it answers. load: returns how many transactions it did.
+    ready: raises OSError or CalledProcessError until it answers. warm, load: return how many transactions they did.
     """
 
     command: List[str]
     ready: Callable[[], None]
-    warm: Callable[[], None]
+    warm: Callable[[], int]
     load: Callable[[], int]
     end: Callable[[], None]
 
 
 class Workload(NamedTuple):
-    """A row of the table below. `unit` is what the time is told of, `outside`: the tracer's own start and end count."""
+    """A row of the table below. `unit` is what the time is told of, `outside`: the tracer's own start and end count.
+    `empty` is the same work with nothing in it: what that takes is no part of the stops and the CPU time of an operation (of
+    a server, what warming it up once more takes). `processes`: how many there are at once, for the table of growth."""
 
     name: str
     what: str
@@ -67,6 +70,8 @@ class Workload(NamedTuple):
     unit: str = "run"
     outside: bool = False
     policy: Optional[str] = None
+    empty: Optional[Callable[[Place], Work]] = None
+    processes: str = ""
 
 
 def run(command: Sequence[str], **options: object) -> "subprocess.CompletedProcess[bytes]":
@@ -92,11 +97,22 @@ def _loop(mode: str, usual: int, *words: str) -> Callable[[Place], Work]:
     return make
 
 
-def _live(processes: int, usual: int = 12000) -> Callable[[Place], Work]:
+def _live(mode: str, argument: str, processes: int, usual: int) -> Callable[[Place], Work]:
     def make(place: Place) -> Work:
-        times = max(place.times(usual), processes)
-        return Work([place.loops, "live", str(processes), str(times), "/etc/passwd"], times)
+        times = max(place.times(usual) // processes, 1) * processes if usual else 0
+        return Work([place.loops, mode, str(processes), str(times), argument], times)
     return make
+
+
+def _growing(unit: str, mode: str, argument: str, usual: int) -> Tuple[Workload, ...]:
+    """The same work, done by more and more processes at once, and five times as much of it."""
+    found = []
+    for processes, times, suffix in ((1, 1, ""), (10, 1, ""), (100, 1, ""), (300, 1, ""), (100, 5, "-long")):
+        told = "%d%s" % (processes, ", five times as long" if suffix else "")
+        found.append(Workload("%s-%d%s" % (mode, processes, suffix), "%ss by processes at once: %s" % (unit, told), (),
+                              _live(mode, argument, processes, times * usual), unit=unit,
+                              empty=_live(mode, argument, processes, 0), processes=told))
+    return tuple(found)
 
 
 # --- programs ---------------------------------------------------------------------
@@ -177,6 +193,10 @@ def _postgres(place: Place, options: List[str], transactions: int, data: str) ->
     def pgbench(*words: str) -> None:
         run(["pgbench"] + list(words) + client)
 
+    def warm() -> int:
+        pgbench("-n", "-c", str(clients), "-t", str(_WARM // clients), *options)
+        return _WARM
+
     def load() -> int:
         if not transactions:
             pgbench(*options)
@@ -189,7 +209,7 @@ def _postgres(place: Place, options: List[str], transactions: int, data: str) ->
 
     return Server(as_nobody(["postgres", "-D", data, "-k", place.folder, "-c", "listen_addresses=", "-c", "fsync=off"]),
                   lambda: run(["psql", "-X", "-q", "-c", "select 1"] + client) and None,
-                  lambda: pgbench("-n", "-c", str(clients), "-t", "50", *options), load, end)
+                  warm, load, end)
 
 
 def _pgbench(options: List[str], usual: int) -> Callable[[Place], Server]:
@@ -215,7 +235,7 @@ def _redis(place: Place) -> Server:
         run(["redis-cli", "-s", socket, "shutdown", "nosave"])
 
     return Server(["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", place.folder],
-                  lambda: _pong(socket), lambda: bench(200) and None, lambda: bench(requests), end)
+                  lambda: _pong(socket), lambda: bench(200), lambda: bench(requests), end)
 
 
 def _pong(socket: str) -> None:
@@ -255,9 +275,12 @@ def _nginx(cache: str) -> Callable[[Place], Server]:
             with open(place.file("pid")) as file:
                 os.kill(int(file.read()), 15)
 
+        def warm() -> int:
+            run(["curl", "-sf", "-o", "/dev/null", url])
+            return 1
+
         return Server(["nginx", "-c", place.file("nginx.conf"), "-p", place.folder, "-e", place.file("error.log")],
-                      lambda: run(["curl", "-sf", "-o", "/dev/null", url]) and None,
-                      lambda: run(["curl", "-sf", "-o", "/dev/null", url]) and None, load, end)
+                      lambda: warm() and None, warm, load, end)
     return serve
 
 
@@ -313,11 +336,6 @@ WORKLOADS = (
     Workload("git", "git clone, git status", ("git",), _git, prepare=_prepare_tree),
     Workload("tar", "tar x", ("tar",), _tar, prepare=_prepare_tree),
     Workload("start", "start and end of the tracer itself", (), lambda place: Work(["/bin/true"], 1), outside=True),
-    Workload("live-1", "opens by 1 process", (), _live(1), unit="open"),
-    Workload("live-10", "opens by 10 processes at once", (), _live(10), unit="open"),
-    Workload("live-100", "opens by 100 processes at once", (), _live(100), unit="open"),
-    Workload("live-300", "opens by 300 processes at once", (), _live(300), unit="open"),
-    Workload("live-100-long", "opens by 100 processes, five times as long", (), _live(100, 60000), unit="open"),
-)
+) + _growing("open", "live", "/etc/passwd", 12000) + _growing("program", "spawn", "/bin/true", 900)
 BY_NAME: Dict[str, Workload] = {workload.name: workload for workload in WORKLOADS}
 END_SECONDS = _END_SECONDS

@@ -6,6 +6,7 @@
    loops write TIMES                   writes 64 bytes into /dev/null
    loops exec TIMES PROGRAM            starts a program and waits for it
    loops live PROCESSES TIMES PATH     so many processes at once, which together open and close so many times
+   loops spawn PROCESSES TIMES PROGRAM so many processes at once, which together start a program so many times
 
    The exit status is 0, or 1 when a call fails. */
 #define _GNU_SOURCE
@@ -85,7 +86,7 @@ static int exec_often(long times, char **command)
 }
 
 /* All are there before the first begins: they wait for the end of a pipe. */
-static int live(long processes, long times, const char *path)
+static int live(long processes, long times, const char *path, char **command)
 {
     int gate[2], result = 0;
     char byte;
@@ -96,7 +97,8 @@ static int live(long processes, long times, const char *path)
         children[at] = fork();
         if (!children[at]) {
             close(gate[1]);
-            _exit(read(gate[0], &byte, 1) != 0 || open_often(times / processes, path));
+            _exit(read(gate[0], &byte, 1) != 0 || (command ? exec_often(times / processes, command)
+                                                           : open_often(times / processes, path)));
         }
     }
     close(gate[1]);
@@ -119,7 +121,9 @@ int main(int argc, char **argv)
     if (!strcmp(what, "exec") && argc > 3)
         return exec_often(atol(argv[2]), argv + 3);
     if (!strcmp(what, "live") && argc > 4)
-        return live(atol(argv[2]), atol(argv[3]), argv[4]);
-    fprintf(stderr, "usage: loops time|open|call|write|exec|live ...\n");
+        return live(atol(argv[2]), atol(argv[3]), argv[4], NULL);
+    if (!strcmp(what, "spawn") && argc > 4)
+        return live(atol(argv[2]), atol(argv[3]), NULL, argv + 4);
+    fprintf(stderr, "usage: loops time|open|call|write|exec|live|spawn ...\n");
     return 2;
 }

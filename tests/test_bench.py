@@ -39,6 +39,21 @@ def test_a_table_and_figures_of_one_workload(tmp_path: Path) -> None:
         ["tracer", "---"] + list(rows) + ["workload", "---", workload["what"]])
 
 
+def test_growth_is_a_table_of_its_own(tmp_path: Path) -> None:
+    """What an operation costs with so many processes is no line of the table of workloads."""
+    def told(processes: str, cpu: float) -> Dict[str, Any]:
+        ours = {"us": 9.0, "cpu_us": cpu, "stops_per_thousand": 2000.0}
+        return {"workload": "live", "what": "opens", "unit": "open", "processes": processes, "tracers": {"ebpfless": ours}}
+
+    figures = {"machine": "", "repetitions": 1, "workloads": [told("1", 23.4), told("300", 24.6)]}
+    (tmp_path / "figures.json").write_text(json.dumps(figures))
+    lines = bench("--read", str(tmp_path / "figures.json")).stdout.decode().splitlines()
+    assert [line for line in lines if line.startswith("|") and "---" not in line] == [
+        "| workload | without a tracer | ebpfless | strace | ebpfless's stops |",
+        "| processes at once | CPU time of ebpfless | stops |",
+        "| 1 | 23.4 us per open | 2000 for 1000 |", "| 300 | 24.6 us per open | 2000 for 1000 |"]
+
+
 def test_an_unknown_workload_is_told_with_those_that_there_are() -> None:
     result = bench("opne")
     assert result.status == 2 and b"no workload 'opne'; there are: select, tpcb" in result.stderr
