@@ -22,7 +22,6 @@ import pytest
 from ebpfless_arch.abi import AMD64
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import memory, procfs, ptrace
-from ebpfless_arch.kernel.libc import Piece
 from ebpfless_arch.tracer.pulse import Pulse
 
 RECORDS = Path(__file__).resolve().parent.parent.parent / "shared" / "reference" / "kernels"
@@ -34,6 +33,7 @@ _SLOTS = {"r": 10, "nr": 15, "rip": 16, "cs": 17}
 _ARGUMENTS = AMD64.argument_slots
 _AT_FDCWD = -100
 _PR_SET_PDEATHSIG = 1
+_REAL_READV: Any = memory._process_vm_readv
 _THREAD, _SIGCHLD = 0x3D0F00, 17
 
 
@@ -280,17 +280,7 @@ class Play:
         if self.kernel.closed:
             ctypes.set_errno(self.kernel.closed)
             return -1
-        to = Piece.from_address(local).base
-        count = 0
-        for number in range(pieces):
-            piece = Piece.from_address(remote + number * ctypes.sizeof(Piece))
-            if not piece.base or piece.base < 1 << 16:
-                break
-            ctypes.memmove(to + count, piece.base, piece.length)
-            count += piece.length
-        if not count:
-            ctypes.set_errno(errno.EFAULT)
-            return -1
+        count: int = _REAL_READV(os.getpid(), local, locals_, remote, pieces, flags)
         return count
 
 

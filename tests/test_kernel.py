@@ -95,6 +95,21 @@ def test_strings_of_all_lengths(way: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_several_strings_are_what_each_of_them_is(way: str, end_of_mapping: int) -> None:
+    far = ctypes.create_string_buffer(b"far away")
+    ctypes.memmove(end_of_mapping - 40, b"one\0\0three" + b"3" * 20 + b"\0last", 36)
+    places = [end_of_mapping - 40 + at for at in (0, 4, 5, 31, 36)]
+    ctypes.memmove(end_of_mapping - 4, b"tail", 4)
+    with Sleeper() as pid:
+        memory = Memory([way])
+        wanted = [b"one", b"", b"three3333333", b"last", b"tail"]
+        assert memory.strings(pid, places, 12) == wanted
+        assert memory.strings(pid, places[::-1] + [8, ctypes.addressof(far)], 12) == wanted[::-1] + [None, b"far away"]
+        assert memory.strings(pid, places[:1], 12) == [b"one"]
+        assert memory.strings(pid, [], 12) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 601])
 def test_arrays_of_pointers(way: str, count: int) -> None:
     values = [1000003 * (number + 1) for number in range(count)]

@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, Optional
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-_BARE = ctypes.CDLL(None)
+_BARE = ctypes.PyDLL(None)
 
 
 class Piece(ctypes.Structure):
@@ -27,8 +27,9 @@ def function(name: str, *argument_types: Any) -> Any:
 
 
 def bare(name: str) -> Any:
-    """The C function `name` for calls by the ten thousand, or None. It takes half the time, as it converts nothing: an
-    int has 32 bits, a pointer is a ctypes object. errno is lost: whoever needs it calls again by way of `function`."""
+    """The C function `name` for calls by the ten thousand, or None. It takes half the time, as it converts nothing (an
+    int has 32 bits, a pointer is a ctypes object) and keeps other threads of Python waiting. errno is lost: whoever needs
+    it calls again by way of `function`."""
     found = getattr(_BARE, name, None)
     if found is not None:
         found.restype = ctypes.c_long

@@ -14,8 +14,9 @@ _SYMLINKS_AT_MOST = 40
 
 
 class Stat(NamedTuple):
-    """Fields of /proc/PID/stat: `tty` is a device number, `start` is in clock ticks since boot, `code` and `stack` are
-    where these lie in memory, 0 where we may not know."""
+    """Fields of /proc/PID/stat: `tty` is a device number, `start` is in clock ticks since boot. Where we may not know, there
+    are zeros: `code` and `stack` are where these lie in memory, `words` where the arguments begin and end, and the
+    environment (Linux 3.5)."""
 
     comm: bytes
     state: str
@@ -27,6 +28,7 @@ class Stat(NamedTuple):
     start: int
     code: int
     stack: int
+    words: Tuple[int, ...]
 
 
 class Mount(NamedTuple):
@@ -72,6 +74,18 @@ def read(pid: int, name: str, limit: int = _READ_AT_MOST) -> bytes:
     return b"".join(parts)
 
 
+def _read_at_once(pid: int, name: str, limit: int) -> bytes:
+    """Contents of one of those files that the kernel writes as a whole (proc_single_show), by one read; raises OSError."""
+    try:
+        descriptor = os.open(_path(pid, name), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, limit)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _gone(error)
+
+
 def link(pid: int, name: str) -> bytes:
     """Target of the link /proc/PID/name (exe, cwd, root, fd/N); raises OSError."""
     try:
@@ -90,48 +104,57 @@ def status_of(pid: int, name: str) -> FileStatus:
 
 def stat(pid: int) -> Stat:
     """Parse /proc/PID/stat; raises OSError."""
-    text = read(pid, "stat", 4096)
+    text = _read_at_once(pid, "stat", 4096)
     opened, closed = text.find(b"("), text.rfind(b")")
     rest = text[closed + 2:].split()
     return Stat(text[opened + 1:closed], rest[0].decode(), int(rest[1]), int(rest[2]), int(rest[3]),
-                int(rest[4]), int(rest[6]), int(rest[19]), int(rest[23]), int(rest[25]))
+                int(rest[4]), int(rest[6]), int(rest[19]), int(rest[23]), int(rest[25]), tuple(map(int, rest[45:49])))
 
 
 def status(pid: int) -> Dict[bytes, bytes]:
     """/proc/PID/status as a table of its lines; raises OSError."""
     table = {}
-    for line in read(pid, "status", 16384).split(b"\n"):
+    for line in _read_at_once(pid, "status", 16384).split(b"\n"):
         name, _, value = line.partition(b":")
         table[name] = value.strip()
     return table
 
 
+def _value(status_text: bytes, name: bytes) -> bytes:
+    """The rest of a line of /proc/PID/status that is not its first one; raises KeyError."""
+    start = status_text.find(b"\n" + name + b":")
+    if start < 0:
+        raise KeyError(name)
+    start += len(name) + 2
+    return status_text[start:status_text.find(b"\n", start)]
+
+
 def identity(pid: int) -> Tuple[int, ...]:
     """uid, gid, euid, egid, fsuid, fsgid, auid, effective and permitted capabilities; raises OSError."""
-    table = status(pid)
-    uids = [int(word) for word in table[b"Uid"].split()]
-    gids = [int(word) for word in table[b"Gid"].split()]
+    text = _read_at_once(pid, "status", 16384)
+    uids = [int(word) for word in _value(text, b"Uid").split()]
+    gids = [int(word) for word in _value(text, b"Gid").split()]
     return (uids[0], gids[0], uids[1], gids[1], uids[3], gids[3], login_id(pid),
-            int(table[b"CapEff"], 16), int(table[b"CapPrm"], 16))
+            int(_value(text, b"CapEff"), 16), int(_value(text, b"CapPrm"), 16))
 
 
 def login_id(pid: int) -> int:
     """Audit user id, 4294967295 where there is none or the kernel has no audit."""
     try:
-        return int(read(pid, "loginuid", 32) or b"4294967295")
+        return int(_read_at_once(pid, "loginuid", 32) or b"4294967295")
     except (OSError, ValueError):
         return 0xFFFFFFFF
 
 
 def group_leader(tid: int) -> Tuple[int, int]:
     """Process id (thread-group id) and parent's process id of a thread; raises OSError."""
-    table = status(tid)
-    return int(table[b"Tgid"]), int(table[b"PPid"])
+    text = _read_at_once(tid, "status", 16384)
+    return int(_value(text, b"Tgid")), int(_value(text, b"PPid"))
 
 
 def innermost_pid(pid: int) -> int:
     """The number of a process in its own pid namespace (NSpid, Linux 4.1); raises OSError, KeyError on older kernels."""
-    return int(status(pid)[b"NSpid"].split()[-1])
+    return int(_value(_read_at_once(pid, "status", 16384), b"NSpid").split()[-1])
 
 
 def is_thread_of(tid: int, pid: int) -> bool:

@@ -105,7 +105,8 @@ def listen(tid: int) -> None:
 def event_message(tid: int) -> int:
     """What belongs to a PTRACE_EVENT stop: the child's id, the former thread id, the filter's data."""
     message = ctypes.c_ulong(0)
-    _request("GETEVENTMSG", GETEVENTMSG, tid, 0, ctypes.addressof(message))
+    if _quick_ptrace(GETEVENTMSG, tid, None, ctypes.byref(message)) == -1:
+        _request("GETEVENTMSG", GETEVENTMSG, tid, 0, ctypes.addressof(message))
     return message.value
 
 

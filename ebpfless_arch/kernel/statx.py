@@ -16,7 +16,7 @@ FileStatus = Tuple[int, int, int, int, int, int, int, int, int]
 
 _AT_FDCWD = -100
 _DONT_SYNC = 0x4000
-_NO_FOLLOW = 0x100
+_NO_FOLLOW, _EMPTY_PATH = 0x100, 0x1000
 _SIZE = 256
 _BASIC_STATS = 0x7FF
 # struct statx: mask, block size, attributes, links, uid, gid, mode; inode, size, blocks, attributes; four times, each
@@ -28,15 +28,18 @@ _statx = function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c
 
 
 def look(path: bytes, directory: int = _AT_FDCWD, follow: bool = True) -> FileStatus:
-    """The attributes of a file, seen from an open directory, of a symlink itself unless `follow`; raises OSError."""
+    """The attributes of a file, seen from an open directory, of a symlink itself unless `follow`; without a path those of
+    what is open (O_PATH will do). Raises OSError."""
     if _statx is not None:
         buffer = ctypes.create_string_buffer(_SIZE)
-        flags = _DONT_SYNC if follow else _DONT_SYNC | _NO_FOLLOW
+        flags = _DONT_SYNC | (0 if follow else _NO_FOLLOW) | (0 if path else _EMPTY_PATH)
         if _statx(directory, path, flags, _BASIC_STATS, ctypes.addressof(buffer)) == 0:
             return _unpack(buffer)
         # C libraries emulate what a kernel lacks, and sandboxes forbid what they do not know.
         if ctypes.get_errno() not in _NOT_THERE:
             raise failure("statx", {})
+    if not path:
+        return as_status(os.fstat(directory))
     seen_from = None if directory == _AT_FDCWD else directory
     return as_status(os.stat(path, dir_fd=seen_from, follow_symlinks=follow))
 

@@ -13,7 +13,8 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import programs, refusals
 from ebpfless_arch.tracer.decode import now
-from ebpfless_arch.tracer.engine import Engine, pending_news
+from ebpfless_arch.tracer.engine import Engine
+from ebpfless_arch.tracer.news import pending_news
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Machine, Stop
 from ebpfless_arch.tracer.tracees import Tracee

@@ -6,7 +6,7 @@ What becomes of it is in results.py.
 import os
 import struct
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import elf, procfs
@@ -120,8 +120,19 @@ def common_flags(flags: int, abi: Abi) -> int:
 
 
 def _prepare_exec(stop: Stop, pending: Pending) -> None:
-    follow = not pending.values.get(syscalls.EXEC_FLAGS, 0) & AT_SYMLINK_NOFOLLOW
-    pending.values[syscalls.OTHER] = paths.locate(stop.tid, pending.values, follow)
+    """A directory of which only a descriptor is known may be closed by the exec."""
+    if syscalls.DIRFD in pending.values:
+        executed_file(stop, pending)
+
+
+def executed_file(stop: Stop, pending: Pending) -> Tuple[bytes, str]:
+    """The resolved path that an exec is about, and why there is none."""
+    values = pending.values
+    if syscalls.OTHER not in values:
+        follow = not values.get(syscalls.EXEC_FLAGS, 0) & AT_SYMLINK_NOFOLLOW
+        values[syscalls.OTHER] = paths.locate(stop.tid, values, follow)
+    found: Tuple[bytes, str] = values[syscalls.OTHER]
+    return found
 
 
 def _prepare_file(stop: Stop, pending: Pending) -> None:

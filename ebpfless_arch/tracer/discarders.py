@@ -7,7 +7,7 @@ with links, mounts, renames or memory hides a file. Calls that rename or remove 
 their record will say is known at the entry, and decides there.
 """
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events.interest import Interest, counts
@@ -25,6 +25,14 @@ _UNKNOWN = -1
 _NAME = "name only"
 
 
+class Late(NamedTuple):
+    """An open whose arguments are read when it is over; which of them are its name and its flags (-1: none is)."""
+
+    row: Row
+    path: int
+    flags: int
+
+
 class Discarders:
     """By the cases in which rules may match."""
 
@@ -32,15 +40,16 @@ class Discarders:
         self._wanted = wanted
         self._answers: Dict[Tuple[int, bytes], bool] = {}
         late = _OPEN in wanted.cases and _OPEN not in wanted.denied and not wanted.failures
-        self._late = {name: {number: rows[0] for number, rows in table.items() if late and _opens(rows)}
+        self._late = {name: {number: _late(rows[0]) for number, rows in table.items() if late and _opens(rows)}
                       for name, table in tables.items()}
 
     def late(self, stop: Stop, abi: Abi, call: Call) -> Optional[Pending]:
         """An open of which only the name is read before its result is there; None for all else."""
-        row = self._late[abi.name].get(call.number)
-        if row is None:
+        found = self._late[abi.name].get(call.number)
+        if found is None:
             return None
-        return Pending(row, call, {_NAME: stop.string(call.arguments[row.kinds.index(syscalls.PATH)], PATH_AT_MOST)})
+        return Pending(found.row, call, {_NAME: stop.string(call.arguments[found.path], PATH_AT_MOST),
+                                         syscalls.FLAGS: call.arguments[found.flags] if found.flags >= 0 else _UNKNOWN})
 
     def read_late(self, stop: Stop, pending: Pending, result: int) -> Optional[Pending]:
         """What `late` put off, if it did, now that the call has its result; None where no rule can match."""
@@ -49,7 +58,7 @@ class Discarders:
         if result < 0:
             if not counts(_OPEN, result):
                 return None
-        elif not self._may_match(stop.tid, result, _flags(pending)):
+        elif not self._may_match(stop.tid, result, pending.values[syscalls.FLAGS]):
             return None
         whole = decode.begin(stop, pending.row, pending.call)
         if whole is not None:
@@ -85,10 +94,8 @@ class Discarders:
         return answer
 
 
-def _flags(pending: Pending) -> int:
-    """The flags of an open, -1 where they are no argument."""
-    kinds = pending.row.kinds
-    return pending.call.arguments[kinds.index(syscalls.FLAGS)] if syscalls.FLAGS in kinds else _UNKNOWN
+def _late(row: Row) -> Late:
+    return Late(row, row.kinds.index(syscalls.PATH), row.kinds.index(syscalls.FLAGS) if syscalls.FLAGS in row.kinds else -1)
 
 
 def _opens(rows: Sequence[Row]) -> bool:

@@ -20,6 +20,7 @@ from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
 from ebpfless_arch.tracer.handover import Gone, HandOver
+from ebpfless_arch.tracer.news import is_over, next_news, other_news, pending_news
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.places import Places
@@ -29,53 +30,20 @@ from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOO
 from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
+_IS_STOPPED = 0x7F  # bits/waitstatus.h, __WIFSTOPPED
 _STOP_SIGNALS = frozenset([signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 _PATIENCE_SECONDS = 0.05
 _TO_STOP_SECONDS = 1.0
 _STARVED_SECONDS = 10.0
 _GLANCE_SECONDS = 0.0002
+_TURNS = 8
 # A signal came first: the call starts anew, or its true result is EINTR, which nobody sees here (include/linux/errno.h).
 _RESTARTS = frozenset([-512, -513, -514, -516])
 
+_NOTHING = (0, 0)
+_BEGINNINGS = frozenset([ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE])
+
 DONE, BROKEN, ALONE = range(3)
-
-
-def pending_news() -> List[Tuple[int, int]]:
-    """All statuses of tracees that have come; raises ChildProcessError when there is none left that could have one."""
-    news: List[Tuple[int, int]] = []
-    while True:
-        try:
-            found = os.waitpid(-1, ptrace.WALL | os.WNOHANG)
-        except ChildProcessError:
-            if not news:
-                raise
-            return news
-        if not found[0]:
-            return news
-        news.append(found)
-
-
-def _next() -> Tuple[int, int]:
-    """The status of the next tracee that has one."""
-    return os.waitpid(-1, ptrace.WALL)
-
-
-def other_news() -> List[Tuple[int, int]]:
-    """All statuses of tracees that have come, besides one that was taken already."""
-    try:
-        return pending_news()
-    except ChildProcessError:
-        return []
-
-
-def _is_over(tid: int, status: int) -> bool:
-    """Whether a thread is no longer in the stop that a status told of."""
-    if not os.WIFSTOPPED(status):
-        return False
-    try:
-        return not ptrace.is_at(tid, status >> 8)
-    except OSError:
-        return True
 
 
 def _will_stop(tid: int, since: float) -> bool:
@@ -114,6 +82,8 @@ class Engine:
         self._ended = False
         self._exhausted = False
         self._alone = False
+        self._turn = 0
+        self._crowded = False
         self.standby = 0
         self.watched = filtered and not deadly
         self._news: List[Tuple[int, int]] = []
@@ -199,7 +169,7 @@ class Engine:
         self._reports.main, self._reports.launched, self._halted, threads, news = snapshot
         self._tracees.restore(threads)
         # The first of these may have been dealt with, wholly or in part, when it came to the failure.
-        self._deal_with([(tid, status) for tid, status in news if not _is_over(tid, status)])
+        self._deal_with([(tid, status) for tid, status in news if not is_over(tid, status)])
         return sum(1 for _, _, in_call, _ in threads if in_call)
 
     def _deal_with(self, news: List[Tuple[int, int]]) -> None:
@@ -218,15 +188,23 @@ class Engine:
         """The threads with news and their statuses; writes records out while there are none.
 
         All that is there is taken before any of it is dealt with: the kernel looks for news from the
-        same end each time, so a few busy threads could starve the others. It is noted at once: whoever goes on after a
-        failure has to know of it.
+        same end each time, so a few busy threads could starve the others. While one thread alone has news, it is seldom
+        asked for more. It is noted at once: whoever goes on after a failure has to know of it.
         """
+        self._turn += 1
+        takes_all = self._crowded or not self._turn % _TURNS
+        news = self._take(takes_all)
+        if takes_all:
+            self._crowded = len(news) > 1
+        return news
+
+    def _take(self, takes_all: bool) -> List[Tuple[int, int]]:
         if self._writer.is_idle() and self.main and not self._ended and len(self._tracees):
-            self._news = [self._places.wait(_next)]
-            if len(self._tracees) > 1:
+            self._news = [self._places.wait(next_news)]
+            if takes_all and len(self._tracees) > 1:
                 self._news += other_news()
             return self._news
-        news = self._news = pending_news()
+        news = self._news = pending_news(not takes_all)
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
         while not news and not self._writer.flush():
@@ -235,7 +213,7 @@ class Engine:
             news = self._news = pending_news()
         if not news and self.standby and self._nobody_is_left():
             self.dismiss_standby()
-        return news or [self._places.wait(_next)]
+        return news or [self._places.wait(next_news)]
 
     def _nobody_is_left(self) -> bool:
         """Whether only our own child, which stands by, could still have news. When the command has ended, what we know is
@@ -254,16 +232,17 @@ class Engine:
     def _is_stale(self, tid: int, status: int) -> bool:
         """Whether a status that had to wait is no longer true: when another thread has exec'ed meanwhile, the
         leader's id means that thread, which has a stop of its own that is still to be waited for."""
-        return self._tracees.is_threaded(tid) and _is_over(tid, status)
+        return self._tracees.is_threaded(tid) and is_over(tid, status)
 
     def _handle(self, tid: int, status: int) -> None:
         """One status: whatever happens in here, a stopped thread goes on."""
-        if not os.WIFSTOPPED(status):
+        if status & 0xFF != _IS_STOPPED:
             self._on_end(tid, status)
             return
+        tracee = self._tracees.get(tid) or self._introduced(tid)
         self._pulse.begin(tid)
         self._places.stopped(tid)
-        tracee = self._tracees.get(tid) or self._adopt(tid)
+        tracee = tracee or self._adopt(tid)
         stop = Stop(self._machine, tid, tracee.pid)
         try:
             self._dispatch(stop, tracee, status)
@@ -288,7 +267,7 @@ class Engine:
 
     def _dispatch(self, stop: Stop, tracee: Tracee, status: int) -> None:
         event = status >> 16
-        number = os.WSTOPSIG(status)
+        number = status >> 8 & 0xFF
         if event:
             self._stops[event](stop, tracee, number)
         elif number == _SYSCALL_STOP:
@@ -334,6 +313,9 @@ class Engine:
         tracee.carried = None
         tracee.unread = 0
         tracee.pending = self._discarders.late(stop, call.abi, call)
+        if tracee.pending is not None:
+            self._note_unread(stop, tracee, tracee.pending.row.call)
+            return True
         rows = self._tables[call.abi.name].get(call.number)
         if rows is None:
             if call.number not in self._numbers[call.abi.name]:
@@ -341,7 +323,7 @@ class Engine:
                 stop.keep_failing(call)
             return False
         begins_tracing = False
-        for row in rows if tracee.pending is None else ():
+        for row in rows:
             if row.only and not row.wants(call.arguments):
                 continue
             if row.event == CARRIER:
@@ -361,11 +343,15 @@ class Engine:
                 begins_tracing = True
             elif tracee.pending is None:
                 tracee.pending = self._discarders.begin(stop, row, call)
-        if stop.unread and not self._reports.unread(stop, rows[0].call, stop.unread, -1):
-            tracee.unread = stop.unread
+        self._note_unread(stop, tracee, rows[0].call)
         if not self._judge(stop, tracee, call) and begins_tracing:
             self._hand_over(stop, tracee, call)
         return tracee.pending is not None or tracee.carried is not None
+
+    def _note_unread(self, stop: Stop, tracee: Tracee, name: str) -> None:
+        """Memory of a call that could not be read is told at once, or when it is known whether the call has succeeded."""
+        if stop.unread and not self._reports.unread(stop, name, stop.unread, -1):
+            tracee.unread = stop.unread
 
     def _hand_over(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Somebody is about to trace a thread of ours, which can have one tracer only: let it go."""
@@ -548,6 +534,21 @@ class Engine:
             self._halt_keeper(stop.tid, False)
 
     # --- ends and beginnings --------------------------------------------------
+
+    def _introduced(self, tid: int) -> Optional[Tracee]:
+        """A thread that we do not know: its parent's event may have come by now, which tells what /proc would."""
+        self._news += other_news()
+        for parent, status in iter(self._next_beginning, _NOTHING):
+            if not self._is_stale(parent, status):
+                self._handle(parent, status)
+        return self._tracees.get(tid)
+
+    def _next_beginning(self) -> Tuple[int, int]:
+        """The next of the waiting statuses that tells of a new thread, which waits no more; _NOTHING if there is none."""
+        for index, (_, status) in enumerate(self._news):
+            if index and status >> 16 in _BEGINNINGS:
+                return self._news.pop(index)
+        return _NOTHING
 
     def _adopt(self, tid: int) -> Tracee:
         """A thread stops whose parent's event has not come yet, or never will."""

@@ -5,7 +5,7 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from ebpfless_arch.kernel import procfs, statx
+from ebpfless_arch.kernel import openat2, procfs, statx
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Stop
 
@@ -52,6 +52,31 @@ def locate(tid: int, values: Dict[str, Any], follow: bool) -> Tuple[bytes, str]:
 def find(stop: Stop, directory: int, argument: Optional[bytes], follow: bool) -> Found:
     """The file that a path means to the tracee, with its attributes if there is one."""
     return _look(stop.tid, directory, argument, follow, stop.machine.attributes)
+
+
+def sees_all(tid: int) -> bool:
+    """Whether the tracee's root is that of its mounts, so that its absolute paths are ours."""
+    try:
+        return not _root(tid)
+    except OSError:
+        return False
+
+
+def means(tid: int, argument: bytes, status: statx.FileStatus) -> bool:
+    """Whether a path means to the tracee the file with these attributes; False as well where the kernel cannot tell at
+    once."""
+    try:
+        root = os.open(b"/proc/%d/root" % tid, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if not argument.startswith(b"/"):
+            argument = _inside(_root(tid), _base(tid, AT_FDCWD)) + b"/" + argument
+        return openat2.status(root, argument)[1:3] == status[1:3]
+    except OSError:
+        return False
+    finally:
+        os.close(root)
 
 
 def base(tid: int, values: Dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ Nothing in here needs the process to be traced or stopped; what it hides from us
 
 import os
 import struct
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
@@ -20,6 +20,7 @@ _AT_EXECFN = 31
 _KEYS_BELOW = 256
 _PATH_AT_MOST = 4096
 _DESCRIPTORS_AT_MOST = 256
+_ENVIRONMENT_AT_MOST = 1 << 17
 
 _CLAIMS = 3
 _COMM_LENGTH = 15
@@ -40,19 +41,46 @@ class Program(NamedTuple):
     interpreter: paths.FileStatus
 
 
-def exec_record(pid: int, tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool,
-                raced: bool = False) -> Record:
-    """The EXEC of a program that has just begun; `argument` is the path as it was given, `wanted` what that means (what
-    another one means, that the kernel took, if the two are `raced`)."""
+class Begun(NamedTuple):
+    """What a new program was given besides its arguments: the path by which it was executed, its environment."""
+
+    told: procfs.Stat
+    name: bytes
+    envp: Words
+
+
+def begun(tid: int, memory: Memory, expected: bytes) -> Begun:
+    """Look at a program that has just begun; `expected` is the path by which it should have been executed. Raises OSError
+    where it is gone.
+
+    That path lies on its stack behind the environment (fs/exec.c, do_execveat_common), where both are read at once. If
+    it is another one there, the program's auxiliary vector is asked.
+    """
     told = procfs.stat(tid)
-    return ((records.EXEC, now(), pid, tid, 0) + _started(tid, argument, wanted, argv, attributes)
+    start, end = told.words[2:4] if len(told.words) == 4 else (0, 0)
+    size = end - start
+    if not start or not 0 <= size <= _ENVIRONMENT_AT_MOST or memory.is_slow:
+        return Begun(told, exec_name(tid, memory), environment(tid))
+    data = memory.read(tid, start, size + len(expected) + 1)
+    if data[size:] != expected + b"\0":
+        return Begun(told, exec_name(tid, memory), environment(tid))
+    return Begun(told, expected, _environment(data[:size]))
+
+
+def exec_record(pid: int, tid: int, argument: bytes, program: Program, argv: Words, seen: Begun, attributes: bool,
+                raced: bool = False) -> Record:
+    """The EXEC of a program that has just begun; `argument` is the path as it was given. `raced`: the kernel took another
+    one."""
+    told = seen.told
+    return ((records.EXEC, now(), pid, tid, 0) + _of_program(program, argument, argv, seen.envp, attributes)
             + (identity(tid), told.comm, told.tty, told.start, _cgroup(tid), raced))
 
 
 def told_exec(pid: int, memory: Memory, attributes: bool) -> Record:
     """The EXEC of a program of whose start we saw nothing; raises OSError where it is gone."""
-    argument = exec_name(pid, memory)
-    return exec_record(pid, pid, argument, meant(pid, argument), _arguments(pid), attributes)
+    argument, argv = exec_name(pid, memory), _arguments(pid)
+    program = find_program(pid, argument, lambda: meant(pid, argument))
+    return exec_record(pid, pid, argument, program, argv, Begun(procfs.stat(pid), argument, environment(pid)), attributes)
 
 
 class Glimpse(NamedTuple):
@@ -95,7 +123,7 @@ def seen_exec(pid: int, time: int, seen: Glimpse, known: Tuple[int, ...], attrib
     if recalled is not None:
         program = recalled if attributes else recalled._replace(file=None, interpreter=None)
     elif seen.told is not None:
-        program = find_program(pid, meant(pid, seen.name)) if attributes else program
+        program = find_program(pid, seen.name, lambda: meant(pid, seen.name)) if attributes else program
     if seen.told is not None:
         envp, cgroup, after = environment(pid), _cgroup(pid), identity(pid)
         after = known if after == NO_IDENTITY else after
@@ -121,7 +149,9 @@ def snapshot(pid: int, memory: Memory, attributes: bool) -> Record:
     """The SNAPSHOT of a process that runs already; raises OSError where it is gone."""
     told = procfs.stat(pid)
     argument = exec_name(pid, memory)
-    program = _started(pid, argument, meant(pid, argument), _arguments(pid), attributes)
+    argv = _arguments(pid)
+    program = _of_program(find_program(pid, argument, lambda: meant(pid, argument)), argument, argv, environment(pid),
+                          attributes)
     return ((records.SNAPSHOT, now(), pid, pid, told.ppid, born(told.start)) + program
             + (identity(pid), told.comm, told.tty, told.start, _cgroup(pid), _directory(pid), _descriptors(pid)))
 
@@ -146,23 +176,26 @@ def identity_changes(pid: int, before: Tuple[int, ...], after: Tuple[int, ...]) 
     return found
 
 
-def _started(tid: int, argument: bytes, wanted: bytes, argv: Words, attributes: bool) -> Tuple[object, ...]:
-    program = find_program(tid, wanted)
+def _of_program(program: Program, argument: bytes, argv: Words, envp: Words, attributes: bool) -> Tuple[object, ...]:
     if not attributes:
         program = program._replace(file=None, interpreter=None)
-    return ((program.path, argument) + argv + environment(tid)
-            + (program.file, program.interpreter_path, program.interpreter))
+    return (program.path, argument) + argv + envp + (program.file, program.interpreter_path, program.interpreter)
 
 
-def find_program(tid: int, wanted: bytes) -> Program:
-    """What a process runs; `wanted` is the resolved path that was executed, b"" where it is not known."""
+def find_program(tid: int, named: bytes, wanted: Callable[[], bytes]) -> Program:
+    """What a process runs; `named` is the path by which it was executed (b"": not known), `wanted` resolves it (to b""
+    where that cannot be done)."""
     executable, status = _executable(tid)
-    if executable and wanted and executable != wanted:
+    if executable and named and (executable == named and paths.sees_all(tid)
+                                 or status is not None and paths.means(tid, named, status)):
+        return Program(executable, status, b"", None)
+    place = wanted()
+    if executable and place and executable != place:
         # Only a script runs by another program than the one named; else the name was changed after we had looked.
-        named = paths.status_in_view(tid, wanted, script=True)
-        if named is not None and status is not None and named[1:3] != status[1:3]:
-            return Program(wanted, named, executable, status)
-    return Program(executable or wanted, status, b"", None)
+        script = paths.status_in_view(tid, place, script=True)
+        if script is not None and status is not None and script[1:3] != status[1:3]:
+            return Program(place, script, executable, status)
+    return Program(executable or place, status, b"", None)
 
 
 def exec_name(pid: int, memory: Memory) -> bytes:
@@ -215,9 +248,13 @@ def _arguments_if_any(pid: int) -> Words:
 def environment(tid: int) -> Words:
     """The environment that a program was started with; empty and cut where it cannot be read."""
     try:
-        words = _split(procfs.read(tid, "environ"))
+        return _environment(procfs.read(tid, "environ"))
     except OSError:
         return (), True
+
+
+def _environment(text: bytes) -> Words:
+    words = _split(text)
     if len(words) > ARGUMENTS_AT_MOST:
         words.sort(key=lambda word: not word.startswith(NOTED_VARIABLES))
     return shorten(words, False)

@@ -63,7 +63,7 @@ def read_argv(stop: Stop, call: Call, argument: int) -> Tuple[Tuple[bytes, ...],
     """An argument vector or environment, and whether it was cut."""
     pointer_size = call.abi.pointer_size if call.abi else 8
     addresses = stop.pointers(argument, ARGUMENTS_AT_MOST + 1, pointer_size)
-    found = [stop.string(address, ARGUMENT_BYTES_AT_MOST + 1) or b"" for address in addresses[:ARGUMENTS_AT_MOST]]
+    found = stop.strings(addresses[:ARGUMENTS_AT_MOST], ARGUMENT_BYTES_AT_MOST + 1)
     return shorten(found, len(addresses) > ARGUMENTS_AT_MOST)
 
 

@@ -227,19 +227,21 @@ _AT_RESULT: Dict[str, Callable[[Stop, Pending, int], None]] = {
 def finish_exec(stop: Stop, pending: Pending) -> Record:
     """The record of a new program, at its EXEC stop: the kernel's own view of it."""
     values = pending.values
-    argument, wanted = values[syscalls.PATH], values[syscalls.OTHER][0]
-    taken = programs.exec_name(stop.tid, stop.machine.memory)
-    raced = argument is not None and taken not in (b"", confirm.executed_as(values))
-    if taken and (raced or argument is None):
-        wanted = programs.meant(stop.tid, taken)
-    return programs.exec_record(stop.pid, stop.tid, argument or taken, wanted, values[syscalls.ARGV],
+    argument, expected = values[syscalls.PATH], confirm.executed_as(values)
+    seen = programs.begun(stop.tid, stop.machine.memory, expected)
+    raced = argument is not None and seen.name not in (b"", expected)
+    taken = seen.name if raced or argument is None else b""
+    named = b"" if syscalls.DIRFD in values else taken or argument or b""
+    program = programs.find_program(
+        stop.tid, named, lambda: programs.meant(stop.tid, taken) if taken else decode.executed_file(stop, pending)[0])
+    return programs.exec_record(stop.pid, stop.tid, argument or taken, program, values[syscalls.ARGV], seen,
                                 stop.machine.attributes, raced)
 
 
 def _fail_exec(stop: Stop, pending: Pending, retval: int) -> Record:
     """The record of an exec that did not happen."""
     values = pending.values
-    path, error = values[syscalls.OTHER]
+    path, error = decode.executed_file(stop, pending)
     argv, argv_cut = values[syscalls.ARGV]
     envp, envp_cut = readers.read_argv(stop, pending.call, values[syscalls.ENVP])
     return (records.EXEC, now(), stop.pid, stop.tid, retval, path, values[syscalls.PATH] or b"", argv, argv_cut,

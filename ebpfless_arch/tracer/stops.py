@@ -120,8 +120,9 @@ class Stop:
         if machine.features.syscall_info:
             found = machine.information.read(self.tid)
             if found[0] == ptrace.INFO_EXIT:
-                result = found[2] - (1 << 64) if found[2] >> 63 else found[2]
-                return False, _NO_CALL, self._as_unsigned(found[1], result)
+                if found[2] >> 63:
+                    return False, _NO_CALL, self._as_unsigned(found[1], found[2] - (1 << 64))
+                return False, _NO_CALL, found[2]
             if found[0] == ptrace.INFO_ENTRY:
                 return True, self._known(found[1], found[2], found[3:9]), 0
         machine.registers.read(self.tid)
@@ -162,6 +163,13 @@ class Stop:
         if found is None and address:
             self.unread = self.machine.memory.problem
         return found
+
+    def strings(self, addresses: Sequence[int], limit: int) -> List[bytes]:
+        """Some strings of the tracee, b"" where one cannot be read."""
+        found = self.machine.memory.strings(self.tid, addresses, limit)
+        if None in found:
+            self.unread = self.machine.memory.problem
+        return [text or b"" for text in found]
 
     def pointers(self, address: int, limit: int, size: int) -> List[int]:
         """A NULL-terminated array of pointers of the tracee."""
