@@ -313,9 +313,9 @@ def _options_of_trace(words: List[str]) -> List[str]:
     parser.prog = "ebpfless patch: --options"
     options, operands = _split(words, parser)
     found = parser.parse(options)
-    if operands or found.pid or found.follow:
+    if operands or found.pid or found.follow or "trace.attach_level" in vars(found):
         raise UsageError("--options: the command is the container's own, so there is no place for %s"
-                         % ("'%s'" % operands[0] if operands else "--pid and --follow"))
+                         % ("'%s'" % operands[0] if operands else "--pid, --follow and --attach-level"))
     return options
 
 

@@ -109,7 +109,9 @@ WRONG: List[Tuple[List[str], str]] = [
     (["patch", "--options", "--events ls -l", "docker", "x"],
      "patch: --options: the command is the container's own, so there is no place for 'ls'"),
     (["patch", "--options", "--pid 7", "docker", "x"],
-     "patch: --options: the command is the container's own, so there is no place for --pid and --follow"),
+     "patch: --options: the command is the container's own, so there is no place for --pid, --follow and --attach-level"),
+    (["patch", "--options=--attach-level=process", "docker", "x"],
+     "patch: --options: the command is the container's own, so there is no place for --pid, --follow and --attach-level"),
 ]
 
 
