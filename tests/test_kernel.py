@@ -7,14 +7,15 @@ import os
 import signal
 import traceback
 from pathlib import Path
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 import pytest
 
 import bpf
 from ebpfless_arch.abi import AMD64, I386, MACHINES
 from ebpfless_arch.events.interest import Interest
-from ebpfless_arch.kernel import features, procfs, ptrace, seccomp
+from blackbox import wait_until
+from ebpfless_arch.kernel import features, procfs, ptrace, seccomp, waiting
 from ebpfless_arch.kernel.memory import PAGE, Memory
 from ebpfless_arch.kernel.seccomp import Block, Condition, Match
 from ebpfless_arch.tracer import syscalls
@@ -376,3 +377,39 @@ def test_descendants() -> None:
         assert os.getpid() not in found
         assert procfs.group_leader(pid) == (pid, os.getpid())
         assert procfs.is_thread_of(pid, pid) and not procfs.is_thread_of(pid, os.getpid())
+
+
+def test_what_a_thread_sleeps_in() -> None:
+    ends, answers = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        while os.read(ends[0], 7) == b"again":
+            os.write(answers[1], b".")
+        os._exit(0)
+    number = OURS[0].syscalls["read"]
+    try:
+        found = [sleeping_in(child, number)]
+        os.write(ends[1], b"again")
+        os.read(answers[0], 1)
+        found.append(sleeping_in(child, number))
+    finally:
+        os.write(ends[1], b"end")
+        os.waitpid(child, 0)
+        for end in ends + answers:
+            os.close(end)
+    assert [(call.number, call.arguments[0], call.arguments[2]) for call in found] == [(number, ends[0], 7)] * 2
+    assert found[0].instruction == found[1].instruction and found[0].sleeps < found[1].sleeps
+    assert waiting.look(child) is None
+
+
+def sleeping_in(pid: int, number: int) -> waiting.Waiting:
+    """The call of this number that a process sleeps in, as soon as it does."""
+    found: List[Optional[waiting.Waiting]] = [None]
+
+    def sleeps() -> bool:
+        found[0] = waiting.look(pid)
+        return found[0] is not None and found[0].number == number
+
+    wait_until(sleeps, "the process sleeps")
+    assert found[0] is not None
+    return found[0]

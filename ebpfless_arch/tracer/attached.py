@@ -6,11 +6,12 @@ programs and ends of processes, and their credentials at those moments.
 
 import signal
 import time
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import procfs, ptrace
+from ebpfless_arch.kernel.waiting import Waiting, look
 from ebpfless_arch.tracer import programs, refusals
 from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.engine import Engine
@@ -49,7 +50,9 @@ class AttachedEngine(Engine):
         self._level = level
         self._follows = follows
         self._memory = machine.memory
-        self._interrupted: Set[int] = set()
+        # Who is to stop once more, and what it slept in when it was told so, as far as that is of use.
+        self._interrupted: Dict[int, Optional[Waiting]] = {}
+        self._loses_arguments = machine.abis[0].result_slot in machine.abis[0].argument_slots
         self._identities: Dict[int, Tuple[int, ...]] = {}
         self._parting = 0.0
         self._stops[ptrace.EVENT_EXIT] = self._on_exit_stop
@@ -109,7 +112,7 @@ class AttachedEngine(Engine):
             self._press(tid)
 
     def _press(self, tid: int) -> None:
-        self._interrupted.add(tid)
+        self._interrupted[tid] = look(tid) if self._loses_arguments else None
         try:
             ptrace.interrupt(tid)
         except ProcessLookupError:
@@ -188,16 +191,18 @@ class AttachedEngine(Engine):
         if stop.tid in self._interrupted and status >> 16 != ptrace.EVENT_STOP:
             # Any stop takes the place of the one that was asked for (kernel/signal.c, ptrace_stop).
             if self._parting:
+                waiting = self._interrupted[stop.tid]
+                self._interrupted[stop.tid] = waiting and waiting._replace(sleeps=waiting.sleeps + 1)
                 ptrace.interrupt(stop.tid)
             else:
-                self._interrupted.discard(stop.tid)
+                del self._interrupted[stop.tid]
         Engine._dispatch(self, stop, tracee, status)
 
     def _on_event_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:
         if stop.tid in self._interrupted and number == signal.SIGTRAP:
-            self._interrupted.discard(stop.tid)
+            waiting = self._interrupted.pop(stop.tid)
             if not _has_signals(stop.tid):
-                stop.repeat_interrupted()
+                stop.repeat_interrupted(waiting)
         if self._parting:
             stop.detach()
             self._tracees.remove(stop.tid)

@@ -8,11 +8,14 @@ from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import ptrace
 from ebpfless_arch.kernel.features import Features
 from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.kernel.waiting import Waiting, sleeps
 
 _I386_CODE_SEGMENT = 0x23
 _INT_80 = b"\xcd\x80"
 _ENTERS_KERNEL = 2
 _ERRNO_AT_MOST = 4095
+# Of 32-bit ARM: the slot of the status register, and the bit in it that stands for instructions of 16 bits.
+_CPSR, _THUMB = 16, 0x20
 
 
 class Call(NamedTuple):
@@ -73,18 +76,20 @@ class Stop:
         self.resumed = True
         ptrace.detach(self.tid, signal)
 
-    def repeat_interrupted(self) -> None:
+    def repeat_interrupted(self, waiting: Optional[Waiting] = None) -> None:
         """Where the call that the thread comes from failed for a signal, let it begin anew.
 
         Some calls return EINTR when they are merely interrupted by a tracer, and the kernel does not restart them
-        (signal(7), "Interruption of system calls ... by stop signals"). Where the result has taken the place of the
-        first argument (arm64) nothing can be done.
+        (signal(7), "Interruption of system calls ... by stop signals"). `waiting` is what the thread was seen to sleep in
+        before: where the result takes the place of the first argument (arm64), only that knows it.
         """
         machine = self.machine
         abi = machine.abis[0]
-        if abi.result_slot in abi.argument_slots:
-            return
         machine.registers.read(self.tid)
+        if abi.result_slot in abi.argument_slots:
+            if waiting is not None:
+                self._begin_again(machine.abis[self._entered_by()], waiting)
+            return
         words: Any = machine.registers.words
         number = ctypes.c_long(words[abi.number_slot]).value
         if number < 0 or self._result() != -errno.EINTR or self._closes(number):
@@ -92,6 +97,21 @@ class Stop:
         words[abi.result_slot] = number
         words[abi.instruction_slot] -= _ENTERS_KERNEL
         machine.registers.write(self.tid)
+
+    def _begin_again(self, abi: Abi, waiting: Waiting) -> None:
+        """Let the call begin anew that the thread slept in, if it has not slept since but for this stop: only then is it
+        surely the same one that failed."""
+        words: Any = self.machine.registers.words
+        bits = (1 << 8 * abi.pointer_size) - 1
+        slept_in = (waiting.number, waiting.instruction) + tuple(value & bits for value in waiting.arguments[1:])
+        comes_from = tuple(words[slot] for slot in (abi.number_slot, abi.instruction_slot) + abi.argument_slots[1:])
+        if self._result() != -errno.EINTR or comes_from != slept_in or self._closes(waiting.number):
+            return
+        if sleeps(self.tid) == waiting.sleeps + 1:
+            words[abi.result_slot] = waiting.arguments[0] & bits
+            is_thumb = abi.pointer_size == 4 and words[_CPSR] & _THUMB
+            words[abi.instruction_slot] -= 2 if is_thumb else 4
+            self.machine.registers.write(self.tid)
 
     def _closes(self, number: int) -> bool:
         """Whether a call is the one that has done its work in spite of EINTR (close(2))."""
