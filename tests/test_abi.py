@@ -106,6 +106,8 @@ def test_the_tag_of_a_pointer_is_no_part_of_its_address(way: str, tag: int) -> N
         memory = Memory([way], ARM64.address_bits)
         assert memory.string(pid, ctypes.addressof(buffer) | tag << 56, 9000) == text
         assert memory.pointers(pid, ctypes.addressof(array) | tag << 56, 9, 8) == [7, 9]
+        memory.write(pid, ctypes.addressof(buffer) + 4999 | tag << 56, b"tag!")
+        assert memory.string(pid, ctypes.addressof(buffer), 9000) == text[:4999] + b"tag!"
 
 
 @pytest.mark.parametrize("machine,kept", [("x86_64", 57), ("aarch64", 52)])

@@ -116,6 +116,18 @@ def test_unusual_call_numbers_behave_as_without_tracing(options: List[str], comp
         assert (tmp_path / "file").read_text() == "content"
 
 
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+def test_a_pointer_with_a_tag(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    """On arm64 the kernel takes it, and so does the tracer; amd64 knows no such pointers."""
+    path = tmp_path / "file"
+    path.write_text("")
+    native = run([compile_c("tagged.c"), str(path)])
+    traced = run_traced([compile_c("tagged.c"), str(path)], options)
+    assert traced._replace(events=[]) == native
+    assert native.stdout == (b"1 0\n" if platform.machine() == "aarch64" else b"0 -14\n")
+    assert len(opens_of(traced.events, path)) == (1 if native.stdout == b"1 0\n" else 0)
+
+
 @pytest.mark.parametrize("data", [0, 1, 2, 7, 0xFFFF])
 def test_a_filter_of_the_program_cannot_pass_its_calls_off_as_another_abi_s(data: int, tmp_path: Path,
                                                                             compile_c: Compiler) -> None:
