@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Dict, Tuple
@@ -182,6 +183,36 @@ def test_opens_are_seen_again_after_every_death_of_the_tracer(threads: int, tmp_
     # Some opens are seen before, between and after all of them; unseen are those under way when the tracer dies.
     assert all(any(first < number < last for number in seen) for first, last in zip([-1] + gaps, gaps + [len(events)]))
     assert 100 < len(seen) <= found[0]
+
+
+# Starts programs all the time, says which of them failed, and ends when the file is there.
+STORM = ('echo $$; until test -e "$0"; do found=$(echo word | cat | cat); test "$found" = word || echo "$found"; done; '
+         'taskset -p $$; exit 7')
+
+
+def test_a_tracer_that_is_killed_while_it_takes_over_is_told_of_as_well(tmp_path: Path) -> None:
+    """Each is killed as soon as the shell is in its hands, while it still seizes others: whoever comes next has to find those
+    that wait for the dead one before it."""
+    flag, output = tmp_path / "flag", tmp_path / "events"
+    with Session(trace_command(["bash", "-c", STORM, str(flag)], event_options(str(output)))) as session:
+        shell = int(session.line())
+        wait_for_standby(shell)
+        tracer = 0
+        for _ in range(13):
+            wait_until(lambda: tracer_of(shell) not in (0, tracer), "another tracer takes over")
+            tracer = tracer_of(shell)
+            os.kill(tracer, signal.SIGKILL)
+        flag.write_text("")
+        result = session.finish()
+    mask = sum(1 << cpu for cpu in os.sched_getaffinity(0))
+    assert (result.status, result.stdout) == (7, b"pid %d's current affinity mask: %x\n" % (shell, mask))
+    assert sum(map(deaths_told, reasons(output))) == 13
+
+
+def deaths_told(reason: str) -> int:
+    """Of how many killed tracers an event tells."""
+    match = re.match("the tracer was killed( ([0-9]+) times in a row)?", reason)
+    return int(match.group(2) or 1) if match else 0
 
 
 def gaps_and_opens(output: Path, file: Path) -> Tuple[int, int]:

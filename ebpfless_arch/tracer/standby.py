@@ -145,10 +145,12 @@ def succeed(engine: Engine, deaths: Sequence[Death], keeper: int, main: int, pul
         count, problem = engine.take_over(keeper, main, [main] if main else [], spared)
         return Gap(count, problem, (time.monotonic() - last.since) * 1e3, -1.0)
     dying = _chain(deaths)
+    # When the keeper has ended, its id may be a stranger's.
+    root = keeper if procfs.stat(dying[-1]).ppid == keeper else main
     corral, held = _gather(dying, table_of(pulse))
     untraced, refusal = _move(engine.seize, held, dying, corral)
     family = sorted({pid for threads in held for _, pid in threads})
-    count, problem = engine.take_over(keeper if os.path.exists("/proc/%d" % keeper) else main, main, family, spared)
+    count, problem = engine.take_over(root, main, family, spared)
     corral.let_out(engine.threads())
     # Those who were refused may have ended since.
     problem = problem if count else problem or refusal
