@@ -156,7 +156,7 @@ def test_make(tmp_path: Path) -> None:
         command = trace_command(["sh", "-c", 'echo $$; exec "$@" >/dev/null', "sh"] + build, EVERYTHING)
         with Session(command, cwd=str(tree)) as session:
             with Killer(int(session.line()), left) as killer:
-                result = session.finish()
+                result = session.finish(600)
         assert (result.status, result.stdout) == (0, b""), result
         assert hashlib.sha256(archive.read_bytes()).hexdigest() == native
         assert killer.left < left
