@@ -38,7 +38,8 @@ COMMON = {"etc/ebpfless/ebpfless.ini", "etc/ebpfless/policies/example.json", "us
           "usr/share/ebpfless/examples/built-in-policy.json", "usr/share/fish/vendor_completions.d/ebpfless.fish",
           "usr/share/man/man1/ebpfless.1", "usr/share/man/man5/ebpfless-rules.5", "usr/share/man/man8/ebpfless-probe.8",
           "usr/share/zsh/site-functions/_ebpfless"}
-SYSTEMD = {"usr/lib/systemd/system/ebpfless-probe.service", "usr/lib/systemd/system/ebpfless-attach@.service",
+SYSTEMD = {"usr/lib/systemd/system/ebpfless-probe.service", "usr/lib/systemd/system/ebpfless-probe.socket",
+           "usr/lib/systemd/system/ebpfless-attach@.service",
            "usr/share/ebpfless/examples/wrapped-service.conf"}
 SYSVINIT = {"etc/default/ebpfless", "etc/init.d/ebpfless-attach", "etc/init.d/ebpfless-probe", "usr/lib/ebpfless/functions",
             "usr/share/ebpfless/examples/my-app"}

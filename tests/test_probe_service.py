@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from blackbox import Compiler, ebpfless, environment, is_detection, rule, run, wait_until, write_policy
+from blackbox import Compiler, ebpfless, environment, is_detection, read_events, rule, run, wait_until, write_policy
 from ebpfless_arch.events import datadog_structs
 from ebpfless_arch.events.msgpack import unpack
 from probes import Probe, free_port, resident
@@ -286,6 +287,33 @@ def test_a_service_manager_is_told(tmp_path: Path) -> None:
         while told != b"STOPPING=1":
             told = manager.recv(999)
         assert probe.wait(30) == 0 and not pid_file.exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="needs systemd")
+@pytest.mark.parametrize("is_unix", [False, True])
+def test_a_service_manager_can_listen_for_it(tmp_path: Path, is_unix: bool) -> None:
+    path = str(tmp_path / "probe.sock")
+    address = "unix:" + path if is_unix else "127.0.0.1:%d" % free_port()
+    output = str(tmp_path / "events")
+    command = ["systemd-socket-activate", "--listen", path if is_unix else address, "-E", "PYTHONPATH"] + ebpfless(
+        "probe", "--events", "--format", "json", "--output", output, "--policy", write_policy(tmp_path / "p.json", [
+            rule("ran", 'exec.file.name == "true"')]))
+    manager = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
+    assert manager.stderr is not None and b"Listening on" in manager.stderr.readline()
+    try:
+        # Whoever comes first has it started.
+        with socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET) as first:
+            first.connect(path if is_unix else ("127.0.0.1", int(address.rpartition(":")[2])))
+            told = iter(manager.stderr.readline, b"")
+            assert any(b"the probe listens on %s with " % address.encode() in line for line in told)
+        result = run(ebpfless("trace", "--probe-addr", address, "--wait-probe", "60", "--", "sh", "-c", "exit 7"))
+        assert (result.status, result.stderr) == (7, b"")
+    finally:
+        manager.terminate()
+        status = manager.wait(30)
+        manager.stderr.close()
+    assert status == 0
+    assert [event["exit"]["code"] for event in read_events(output) if event["evt"]["name"] == "exit"] == [7]
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 def test_it_installs_units_that_systemd_finds_nothing_in(host: Host) -> None:
-    units = ["/usr/lib/systemd/system/ebpfless-probe.service", "/usr/lib/systemd/system/ebpfless-attach@.service"]
+    units = ["/usr/lib/systemd/system/" + name for name in ("ebpfless-probe.service", "ebpfless-probe.socket", "ebpfless-attach@.service")]
     assert host.run("systemd-analyze", "verify", "--man=no", *units) == ""
 
 

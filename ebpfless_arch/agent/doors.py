@@ -4,12 +4,16 @@ import errno
 import os
 import socket
 import socketserver
-from typing import Any, Callable, List
+from typing import Any, Callable, List, MutableMapping, Optional
 
-from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up
+from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up, name_of
 
 _QUEUE = 1024
 _ACCEPTED_AT_ONCE = 32
+# Where descriptors from a service manager begin.
+_FIRST_GIVEN = 3
+# asm-generic/socket.h; Python has no name for it.
+_SO_DOMAIN = 39
 
 Visit = Callable[[socket.socket, Any, Place], None]
 
@@ -21,11 +25,16 @@ class Door(socketserver.TCPServer):
     request_queue_size = _QUEUE
     timeout = 0
 
-    def __init__(self, place: Place, visit: Visit) -> None:
+    def __init__(self, place: Place, visit: Visit, given: Optional[socket.socket] = None) -> None:
+        """`given` listens already."""
         self.address_family = place.family
         self.place = place
         self._visit = visit
         socketserver.TCPServer.__init__(self, place.address, socketserver.BaseRequestHandler, False)
+        if given is not None:
+            self.socket.close()
+            self.socket = given
+            return
         try:
             if place.family == socket.AF_INET6:
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -34,6 +43,12 @@ class Door(socketserver.TCPServer):
         except OSError:
             self.server_close()
             raise
+
+    @property
+    def name(self) -> str:
+        """Where it listens."""
+        family, address = self.place
+        return "unix:%s" % address if family == socket.AF_UNIX else name_of(family, address)
 
     def bind(self) -> None:
         """Take the address."""
@@ -84,6 +99,26 @@ def _answers(path: str) -> bool:
     finally:
         probe.close()
     return True
+
+
+def given_doors(visit: Visit, environment: MutableMapping[str, str] = os.environ) -> List[Door]:
+    """The sockets on which a service manager listens for us (sd_listen_fds(3)), none where there are none. Whoever we
+    start is not told of them. Raises OSError for what is no listening socket."""
+    mine = environment.pop("LISTEN_PID", "") == str(os.getpid())
+    count = environment.pop("LISTEN_FDS", "")
+    environment.pop("LISTEN_FDNAMES", None)
+    numbers = range(_FIRST_GIVEN, _FIRST_GIVEN + int(count)) if mine and count.isdigit() else range(0)
+    return [_given_door(number, visit) for number in numbers]
+
+
+def _given_door(number: int, visit: Visit) -> Door:
+    os.set_inheritable(number, False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, os.dup(number)) as unknown:
+        family = unknown.getsockopt(socket.SOL_SOCKET, _SO_DOMAIN)
+        if not unknown.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError("the socket that the service manager gives does not listen: ListenStream= is needed")
+    given = socket.socket(family, socket.SOCK_STREAM, 0, number)
+    return Door(Place(family, given.getsockname()), visit, given)
 
 
 def open_doors(endpoint: Endpoint, visit: Visit) -> List[Door]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from ebpfless_arch.agent import config, endpoints, evaluation
 from ebpfless_arch.agent.config import Config
-from ebpfless_arch.agent.doors import Door, open_doors
+from ebpfless_arch.agent.doors import Door, given_doors, open_doors
 from ebpfless_arch.agent.endpoints import Place, endpoint_of, look_up
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.options import UsageError
@@ -96,16 +96,18 @@ class Probe(Host):
         self._stopping = False
         self._room = _raise_descriptor_limit() - _SPARE_DESCRIPTORS
         self._guests = endpoints.trusted_uids() + _ids(settings["probe.peers"])
-        self._doors: List[Door] = []
-        for text in self._addresses():
+        given = given_doors(self._visit)
+        self._doors = list(given)
+        for text in [] if given else self._addresses():
             self._doors += open_doors(endpoint_of(text), self._visit)
+        self._where = ", ".join([door.name for door in self._doors] if given else self._addresses())
         for door in self._doors:
             self._selector.register(door, selectors.EVENT_READ, door)
         self._check_secrecy()
         self._wake = self._catch_signals()
         self._pages = self._serve_pages(settings["probe.http"])
         self._outlook = self._look_out() if settings["probe.system"] or settings["probe.watch"] else None
-        voice.complain("the probe listens on %s with %d rules" % (", ".join(self._addresses()), len(policies.rules.rules)))
+        voice.complain("the probe listens on %s with %d rules" % (self._where, len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
         return self
@@ -173,7 +175,7 @@ class Probe(Host):
 
     def serve(self) -> None:
         """Until a signal says that it is enough."""
-        self._supervisor.tell("READY=1", "STATUS=listening on %s" % ", ".join(self._addresses()))
+        self._supervisor.tell("READY=1", "STATUS=listening on %s" % self._where)
         _settle_in()
         pause = min(_TURN_SECONDS, self._supervisor.pause or _TURN_SECONDS)
         while not self._stopping:
