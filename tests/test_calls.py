@@ -169,6 +169,17 @@ def test_words(users: Users, kind: str, words: str) -> None:
     assert text_form.headline(event_of(users, kind)) == "sh[100] " + words
 
 
+@pytest.mark.parametrize("pid,kind,reason,words", [
+    (100, "abi", "a call", "sh[100] is not fully seen: a call"),
+    (100, "tampering", "tried to trace process 5", "sh[100] tried to trace process 5"),
+    (100, "privileges", "neutralised: set-user-ID 0 of /a", "sh[100] is neutralised: set-user-ID 0 of /a"),
+    (0, "tracer", "the tracer was killed", "what is traced is not fully seen: the tracer was killed"),
+])
+def test_words_of_blind_spots(users: Users, pid: int, kind: str, reason: str, words: str) -> None:
+    event = model(users).apply(records.blind(0, pid, pid, reason, kind))
+    assert event is not None and text_form.headline(event) == words
+
+
 def test_nobody_forges_a_line_by_a_name(users: Users) -> None:
     evil = b"x\nHIGH y\x1b[0m"
     for kind, changes in (("prctl", {"name": (evil, False)}), ("unload_module", {"name": evil}),

@@ -1,6 +1,7 @@
 """strace and gdb inside a traced tree work on their targets, whose calls go on to succeed; that they are not seen is told."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Callable, List
@@ -129,3 +130,11 @@ def test_an_unprivileged_strace_works_below_a_privileged_tracer(public_dir: Path
     result = run(traced(command, public_dir / "events", ["--uid", str(NOBODY), "--gid", str(NOBODY)]), cwd="/")
     assert result[:3] == (7, b"", b"")
     assert '"/etc/hostname", O_RDONLY) = 3' in told.read_text()
+
+
+@needs_strace
+def test_below_a_debugger_that_follows_forks_its_name_is_told(tmp_path: Path) -> None:
+    result = run(["strace", "-f", "-o", str(tmp_path / "told")] + trace_command(["true"], event_options(str(tmp_path / "events"))))
+    assert result.status == 125 and result.stdout == b""
+    assert re.match(rb"ebpfless: it is traced already, by process \d+ \(strace\), and so is all that it starts: run it "
+                    rb"outside of that one, or have that one not follow forks \(strace without -f\)\n$", result.stderr), result.stderr

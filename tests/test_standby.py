@@ -10,6 +10,7 @@ from typing import Dict, Tuple
 import pytest
 
 from blackbox import Compiler, Event, Session, event_options, file_path, read_events, retval, status_field, trace_command, wait_until
+from ebpfless_arch.tracer.standby import Gap
 from test_trace_failures import ask, finish, kill_tracer, opened, tracer_of
 from test_trace_recovery import reasons
 
@@ -223,3 +224,9 @@ def gaps_and_opens(output: Path, file: Path) -> Tuple[int, int]:
 
 def is_open(event: Event, file: Path) -> bool:
     return event["evt"]["name"] == "open" and file_path(event) == str(file) and retval(event) >= 0
+
+
+def test_one_thread_is_told_as_one() -> None:
+    assert str(Gap(1, "", 2.0, 0.5)) == ("the tracer was killed; 1 thread is traced again after 2.0 ms, of which 0.500 ms without "
+                                         "a tracer")
+    assert str(Gap(2, "", 2.0, -1.0)) == "the tracer was killed; 2 threads are traced again after 2.0 ms"

@@ -140,6 +140,13 @@ def test_what_happens_to_a_setuid_program_is_what_doctor_says(setuid_program: st
     assert result.stdout.split()[2] == str(NOBODY).encode()
 
 
+def test_people_read_what_a_program_goes_without(setuid_program: str, public_dir: Path, python: str) -> None:
+    result = run_as_nobody(python, public_dir, [setuid_program])
+    name = os.path.basename(setuid_program)[:15]
+    assert "  {}[".format(name) in result.stderr.decode()
+    assert "] is neutralised: set-user-ID 0 of {}; the kernel grants".format(setuid_program) in result.stderr.decode()
+
+
 def test_where_nothing_is_granted_nothing_is_told(public_dir: Path, python: str) -> None:
     """A file that is set-user-ID for one's own id; a script, for which the kernel ignores it; our own NO_NEW_PRIVS."""
     own = grant("setuid", CREDENTIALS[0], public_dir)
@@ -172,3 +179,31 @@ def test_the_report_is_an_event(public_dir: Path, python: str) -> None:
     assert event["evt"]["name"] == "blind_spot"
     assert event["evt"]["variables"]["reason"].startswith("neutralised: set-user-ID 0 of " + program)
     assert event["process"]["executable"]["path"] == program
+
+
+# --- --uid and --gid -------------------------------------------------------------
+
+PASSWD = "root:x:0:0::/root:/bin/sh\nesme:x:61007:61007::/:/bin/sh\n"
+GROUP = "root:x:0:\nesme:x:61007:\nwitches:x:61009:magrat,esme\nwizards:x:61013:ridcully\ncats:x:61031:esme\n"
+SHOWN = ["grep", "-E", "^(Uid|Gid|Groups):", "/proc/self/status"]
+
+
+@pytest.mark.skipif(not (shutil.which("setpriv") and shutil.which("unshare")), reason="needs setpriv and unshare")
+@pytest.mark.parametrize("uid,gid,native", [
+    (61007, 61007, ["--init-groups"]), (61007, 61013, ["--groups", "61009,61013,61031"]), (61043, 61013, ["--groups", "61013"])])
+def test_a_user_who_is_known_has_its_groups(uid: int, gid: int, native: List[str], tmp_path: Path) -> None:
+    for name, content in ("passwd", PASSWD), ("group", GROUP):
+        (tmp_path / name).write_text(content)
+    script = 'mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group && exec "$@"'
+    elsewhere = ["unshare", "--mount", "sh", "-c", script, str(tmp_path)]
+    expected = run(elsewhere + ["setpriv", "--reuid", str(uid), "--regid", str(gid)] + native + ["--"] + SHOWN)
+    if expected.status != 0:
+        pytest.skip("mounting is not permitted here")
+    found = run(elsewhere + trace_command(SHOWN, ["--uid", str(uid), "--gid", str(gid)]))
+    assert found[:3] == expected[:3]
+    assert (b"61009" in found.stdout and b"61031" in found.stdout) == (uid == 61007)
+
+
+def test_a_known_user_keeps_none_of_root_s_groups(tmp_path: Path) -> None:
+    found = run(trace_command(SHOWN, ["--uid", str(NOBODY)]), preexec_fn=lambda: os.setgroups([0, 61013]))
+    assert found.status == 0 and b"61013" not in found.stdout

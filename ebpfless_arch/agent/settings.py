@@ -45,7 +45,7 @@ SETTINGS = (
     Setting("trace.format", "choice:text|json", "text", "text or json lines", "--format"),
     Setting("trace.events", "bool", "false", "write every event, not only detections; also the host's, see --disable-proc-scan",
             "--events"),
-    Setting("trace.uid", "id", "", "run COMMAND as this numeric user id", "--uid", placeholder="N"),
+    Setting("trace.uid", "id", "", "run COMMAND as this numeric user id, with its groups", "--uid", placeholder="N"),
     Setting("trace.gid", "id", "", "run COMMAND as this numeric group id", "--gid", placeholder="N"),
     Setting("trace.disable_seccomp", "bool", "false", "stop at every system call, not by a filter (slow)",
             "--disable-seccomp", variables=("DD_CWS_INSTRUMENTATION_SECCOMP_DISABLED",)),

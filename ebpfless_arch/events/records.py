@@ -50,11 +50,11 @@ FORK, EXEC, OPEN, EXIT, BLIND, LOST, FAULT, STATE, CALL, ASK, SNAPSHOT = range(1
 STARTED, ENDED, FAILED, DONE, REFUSED, TRACER, READY, MISSED, GAP = range(9)
 
 BLIND_KINDS = ("tracer", "lost", "abi", "call_number", "memory", "clone_untraced", "io_uring", "seccomp_listener",
-               "privileges", "interest", "debugger")
+               "privileges", "interest", "debugger", "tampering")
 """Why something cannot be seen: the tracer itself fails; records were lost on their way; a door into the kernel, or a
 call's number, that we do not know; memory that cannot be read; a child without its tracer; calls that pass through a ring,
 or are stopped by another listener before us; what a program would be allowed without us; what a probe's rules ask for and
-the tracer was not started for; a thread that has another tracer."""
+the tracer was not started for; a thread that has another tracer; somebody who was after us."""
 
 ARGUMENTS_AT_MOST = 256
 ARGUMENT_BYTES_AT_MOST = 256

@@ -12,6 +12,12 @@ __all__ = ["clock", "headline", "lineage", "printable", "who"]
 
 _ARGUMENTS_SHOWN = 200
 
+# How a blind spot begins, by its kind, where its reason tells what the process itself does.
+_LEADS = {
+    "clone_untraced": "", "io_uring": "", "seccomp_listener": "", "debugger": "", "tampering": "", "privileges": "is ",
+}
+_NOBODY = "what is traced"
+
 
 def clock(nanoseconds: int) -> str:
     """Local time with milliseconds and the offset from UTC."""
@@ -68,7 +74,7 @@ def _fork_text(event: Event) -> str:
 def _blind_spot_text(event: Event) -> str:
     assert isinstance(event, BlindSpotEvent)
     times = " (%d times)" % event.count if event.count > 1 and event.kind != "lost" else ""
-    return "is not fully seen: " + printable(event.reason) + times
+    return _LEADS.get(event.kind, "is not fully seen: ") + printable(event.reason) + times
 
 
 _TEXTS: Dict[str, Callable[[Event], str]] = {
@@ -80,7 +86,9 @@ _TEXTS.update(text_network.TEXTS)
 
 def headline(event: Event) -> str:
     """Who did what, and why it failed if it did."""
-    text = "%s %s" % (who(event.process), _TEXTS[event.type](event))
+    process = event.process
+    subject = who(process) if process.pid or event.type != "blind_spot" else _NOBODY
+    text = "%s %s" % (subject, _TEXTS[event.type](event))
     if event.retval < 0:
         text += ": " + json_form.error_name(event.retval)
     return text

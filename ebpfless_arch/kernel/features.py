@@ -7,7 +7,7 @@ import signal
 from typing import NamedTuple
 
 from ebpfless_arch.abi import Abi
-from ebpfless_arch.kernel import ptrace, seccomp
+from ebpfless_arch.kernel import procfs, ptrace, seccomp
 from ebpfless_arch.kernel.memory import Memory
 
 
@@ -41,7 +41,7 @@ def probe(abi: Abi) -> Features:
     try:
         return _observe(abi, child, ready[0], go[1])
     except OSError as error:
-        return NO_PTRACE._replace(problem=str(error.strerror))
+        return NO_PTRACE._replace(problem=_traced_already(child) or str(error.strerror))
     finally:
         os.close(ready[0])
         os.close(go[1])
@@ -90,6 +90,17 @@ def _observe(abi: Abi, child: int, ready: int, go: int) -> Features:
     _next_stop(child)
     return found._replace(filters=True, filters_need_no_new_privs=answer == b"n", syscall_info=information,
                           entry_after_seccomp=_at_entry(abi, child))
+
+
+def _traced_already(child: int) -> str:
+    """Who has become the child's tracer before us, in words: one who traces us and follows what we fork."""
+    try:
+        tracer = int(procfs.status(child)[b"TracerPid"])
+        name = procfs.stat(tracer).comm.decode("latin-1").encode("unicode_escape").decode() if tracer else ""
+    except (OSError, KeyError, ValueError):
+        return ""
+    return name and ("it is traced already, by process %d (%s), and so is all that it starts: run it outside of that "
+                     "one, or have that one not follow forks (strace without -f)" % (tracer, name))
 
 
 def _next_stop(child: int) -> int:

@@ -96,10 +96,13 @@ def set_name(name: bytes) -> None:
 
 
 def change_identity(uid: Optional[int], gid: Optional[int]) -> None:
-    """Become another user and group for good, with that group as the only one; raises OSError."""
+    """Become another user and group for good; raises OSError. A user who is known here has the groups of /etc/group
+    besides; others have that group as the only one."""
     try:
+        groups = _groups(uid, gid)
+        if groups is not None:
+            os.setgroups(groups)
         if gid is not None:
-            os.setgroups([gid])
             os.setgid(gid)
         if uid is not None:
             os.setuid(uid)
@@ -107,3 +110,16 @@ def change_identity(uid: Optional[int], gid: Optional[int]) -> None:
         wanted = ["%s %d" % (name, wanted) for name, wanted in (("uid", uid), ("gid", gid)) if wanted is not None]
         raise OSError(error.errno, "changing to %s: %s; --uid and --gid need root"
                       % (", ".join(wanted), os.strerror(error.errno or 0)))
+
+
+def _groups(uid: Optional[int], gid: Optional[int]) -> Optional[List[int]]:
+    """The supplementary groups for a change of identity, None where they stay (initgroups(3))."""
+    if uid is not None and uid != os.getuid():
+        # Few need it, and what looks users up (nsswitch.conf(5)) may be large.
+        import pwd
+
+        try:
+            return os.getgrouplist(pwd.getpwuid(uid).pw_name, os.getgid() if gid is None else gid)
+        except KeyError:
+            pass
+    return None if gid is None else [gid]

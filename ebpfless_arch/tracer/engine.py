@@ -17,16 +17,17 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, mounts, privileges, results, syscalls
+from ebpfless_arch.tracer import decode, mounts, privileges, results, shield, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
 from ebpfless_arch.tracer.handover import Gone, HandOver
 from ebpfless_arch.tracer.news import is_over, next_news, other_news, pending_news
 from ebpfless_arch.tracer.payload import Carried, Watch
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.places import Places
+from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, TRACEME, Row
+from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, SHIELD, TRACEME, Row
 from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -322,7 +323,7 @@ class Engine:
                 self._reports.unknown(stop, call)
                 stop.keep_failing(call)
             return False
-        begins_tracing = False
+        reaching = None
         for row in rows:
             if row.only and not row.wants(call.arguments):
                 continue
@@ -339,13 +340,13 @@ class Engine:
                 tracee.pending = decode.Pending(row, call, {})
             elif row.event == BARRED:
                 self._bar(stop, tracee, call, row)
-            elif row.event == HAND_OVER:
-                begins_tracing = True
+            elif row.event in (HAND_OVER, SHIELD):
+                reaching = row
             elif tracee.pending is None:
                 tracee.pending = self._discarders.begin(stop, row, call)
         self._note_unread(stop, tracee, rows[0].call)
-        if not self._judge(stop, tracee, call) and begins_tracing:
-            self._hand_over(stop, tracee, call)
+        if not self._judge(stop, tracee, call) and reaching is not None:
+            self._reach(stop, tracee, call, reaching)
         return tracee.pending is not None or tracee.carried is not None
 
     def _note_unread(self, stop: Stop, tracee: Tracee, name: str) -> None:
@@ -353,10 +354,36 @@ class Engine:
         if stop.unread and not self._reports.unread(stop, name, stop.unread, -1):
             tracee.unread = stop.unread
 
+    def _reach(self, stop: Stop, tracee: Tracee, call: Call, row: Row) -> None:
+        """A call that does something to another process, which is refused if that is one of us."""
+        ours = (self._keeper, os.getpid(), self.standby or self._keeper)
+        victim = shield.victim(stop, row, call, ours)
+        if victim:
+            self._answer(stop, tracee, call, -errno.EPERM)
+            self._reports.protected(stop, shield.deed(row, victim))
+        elif row.event == SHIELD:
+            pass
+        elif call.arguments[0] == TRACEME and shield.is_parent(stop, ours):
+            # By us it would be stopped at its next signal, and that would be lost. Whoever asks twice has a tracer already.
+            if not tracee.stays:
+                tracee.stays = True
+                self._answer(stop, tracee, call, 0)
+                self._reports.pretended(stop)
+        else:
+            self._hand_over(stop, tracee, call)
+
+    def _answer(self, stop: Stop, tracee: Tracee, call: Call, result: int) -> None:
+        """Have a call not done, and return this (0 or a negative errno); its event, if it has one, tells so."""
+        assert call.abi is not None
+        stop.refuse(call.abi, -result)
+        pending, tracee.pending = tracee.pending, None
+        if pending is not None and (self._interest.failures or interest.counts(pending.row.event, result)):
+            self._reports.emit(results.finish(stop, pending, result))
+
     def _hand_over(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Somebody is about to trace a thread of ours, which can have one tracer only: let it go."""
         if call.arguments[0] != TRACEME:
-            target = self._tracees.get(call.arguments[1])
+            target = self._tracees.get(READERS[syscalls.PID](stop, call, call.arguments[1]))
             if target is not None and target is not tracee:
                 self._fetch(target, stop.pid)
             return
@@ -624,13 +651,9 @@ class Engine:
 
     def _bar(self, stop: Stop, tracee: Tracee, call: Call, row: Row) -> None:
         """Refuse a call of io_uring, if it is the command's; its event, if it has one, tells so."""
-        assert call.abi is not None
         if not self._reports.counts(stop.pid):
             return
-        stop.refuse(call.abi, errno.EPERM)
-        pending, tracee.pending = tracee.pending, None
-        if pending is not None:
-            self._reports.emit(results.finish(stop, pending, -errno.EPERM))
+        self._answer(stop, tracee, call, -errno.EPERM)
         self._reports.barred(stop, row.call)
 
     def _options(self) -> int:

@@ -18,6 +18,7 @@ from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.pipe import Ends, Link, Writer, open_ends
 from ebpfless_arch.tracer.places import recover
 from ebpfless_arch.tracer.stops import Machine
+from ebpfless_arch.tracer.tracees import traced_again
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
@@ -273,7 +274,7 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
     gap: Any = decode.now() - left.since
-    text = "the tracer was killed; %d threads are traced again after %.1f ms" % (count, gap / 1e6)
+    text = "the tracer was killed; %s after %.1f ms" % (traced_again(count), gap / 1e6)
     text += "; others are not: " + problem if problem else ""
     writer.put((records.STATE, decode.now(), main, main, records.GAP, (link.pulse.deaths.value, text)))
     _trace(engine, plan, found, link, ends)

@@ -111,6 +111,15 @@ class Reports:
         """Another program wanted to trace a thread, which we cannot give away."""
         self._blind(stop, "debugger", "stays with us, process %d cannot trace it: %s" % (debugger, problem))
 
+    def pretended(self, stop: Stop) -> None:
+        """A process asked its parent, who is one of us, to trace it."""
+        self._blind(stop, "debugger", "asked to be traced by its parent, which is ebpfless itself (PTRACE_TRACEME): was told "
+                    "that it is, and stays with us")
+
+    def protected(self, stop: Stop, deed: str) -> None:
+        """A process was after one of us, and was refused."""
+        self._blind(stop, "tampering", deed)
+
     def escape(self, stop: Stop, remedy: str = "the flag was taken away") -> None:
         """A child was to be started without its tracer."""
         self._blind(stop, "clone_untraced", "tried to start a process without its tracer (CLONE_UNTRACED); " + remedy)

@@ -17,7 +17,7 @@ from ebpfless_arch.tracer.corral import Corral, table_of
 from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.places import Table
 from ebpfless_arch.tracer.pulse import Pulse
-from ebpfless_arch.tracer.tracees import state_and_tracer, threads_traced_by
+from ebpfless_arch.tracer.tracees import state_and_tracer, threads_traced_by, traced_again
 
 NAME = b"ebpfless-standby"
 _OUR_NAMES = b"ebpfless-"
@@ -44,7 +44,7 @@ class Gap(NamedTuple):
     untraced: float
 
     def __str__(self) -> str:
-        text = "the tracer was killed; %d threads are traced again after %.1f ms" % (self.threads, self.milliseconds)
+        text = "the tracer was killed; %s after %.1f ms" % (traced_again(self.threads), self.milliseconds)
         if self.untraced >= 0:
             text += ", of which %.3f ms without a tracer" % self.untraced
         return text + ("; others are not: " + self.problem if self.problem else "")

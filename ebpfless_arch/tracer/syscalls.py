@@ -31,9 +31,10 @@ ENTRIES, RING = "entries", "flags:ring"
 # What a row is for, where it is not an event: a clone that would escape its tracer; a look for a child that has ended;
 # a call whose payload, or whose new descriptor, tells of the events that it `serves` (tracer/payload.py); the second
 # kind of such a row says how. A call that is refused with --io-uring deny; one that asks on which CPUs somebody may run, or
-# says it; one by which a program begins to trace another one.
+# says it; one by which a program begins to trace another one, or does something else to one that could be ours.
 GUARD, LOOK, CARRIER, BARRED, PLACE, HAND_OVER = "guard", "look", "carrier", "barred", "place", "hand over"
-NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE, HAND_OVER])
+SHIELD = "shield"
+NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE, HAND_OVER, SHIELD])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
@@ -125,6 +126,9 @@ _CONTROL_ROWS = (
     Row("wait4", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
     Row("waitpid", LOOK, (), result=False, only=_LOOKS_FOR_ONE),
     Row("ptrace", HAND_OVER, (), result=False, only=(Condition(0, values=_BEGINS_TRACING),)),
+    Row("process_vm_writev", SHIELD, (THREAD,), result=False),
+    Row("pidfd_getfd", SHIELD, (PIDFD,), result=False),
+    Row("prlimit64", SHIELD, (THREAD,), result=False, only=(Condition(0), Condition(2))),
 )
 
 _FILE_ROWS = (

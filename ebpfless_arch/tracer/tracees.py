@@ -98,6 +98,11 @@ class Tracees:
             tracee.in_call, tracee.skip_entry = in_call, skip_entry
 
 
+def traced_again(count: int) -> str:
+    """So many threads have a tracer again, in words."""
+    return "1 thread is traced again" if count == 1 else "%d threads are traced again" % count
+
+
 def threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
     """Thread and process ids of all that live without a tracer below the keeper or are of the family, but for this very
     process."""

@@ -1,0 +1,70 @@
+"""A program inside the trace cannot take hold of ebpfless itself, nor make it its debugger; that it tried is told."""
+
+import re
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from blackbox import Compiler, Event, event_options, named, opens_of, run, run_traced, trace_command
+
+MODES = pytest.mark.parametrize("mode", [
+    pytest.param([], id="filter"), pytest.param(["--disable-seccomp"], id="no-filter", marks=pytest.mark.slow)])
+DEEDS = {"attach": "trace", "seize": "trace", "write": "write the memory of", "take": "take a descriptor of", "limit": "limit"}
+CALLS = {"attach": "ptrace", "seize": "ptrace", "write": "process_vm_writev", "take": "pidfd_getfd", "limit": "prlimit64"}
+
+# The shell's parent is the tracer; its parent is the keeper, and who traces it stands by.
+VICTIMS = ('stands_by() { while read key value; do [ "$key" != TracerPid: ] || echo $value; done </proc/$PPID/status; }\n'
+           'while by=$(stands_by); [ "$by" = 0 ]; do :; done; keeper=$(cut -d" " -f4 /proc/$PPID/stat)\n')
+
+
+def spots(events: List[Event], kind: str) -> List[str]:
+    """The reasons of a kind of blind spots."""
+    return [event["evt"]["variables"]["reason"] for event in named(events, "blind_spot")
+            if event["evt"]["variables"]["kind"] == kind]
+
+
+def test_nobody_inside_takes_hold_of_us(compile_c: Compiler) -> None:
+    script = VICTIMS + 'echo $PPID $keeper $by; for deed; do for pid in $PPID $keeper $by; do "$0" $deed $pid; done; done\n' \
+        "read line </etc/hostname; exit 7"
+    result = run_traced(["sh", "-c", script, compile_c("after_us.c")] + list(DEEDS))
+    lines = result.stdout.decode().splitlines()
+    assert result.status == 7 and lines[1:] == ["1 1"] * 15
+    assert spots(result.events, "tampering") == [
+        "tried to {} process {}, which is ebpfless itself ({}); refused (EPERM)".format(words, pid, CALLS[deed])
+        for deed, words in DEEDS.items() for pid in lines[0].split()]
+    assert opens_of(result.events, "/etc/hostname")
+    assert [event["evt"]["outcome"] for event in named(result.events, "pidfd_getfd")] == ["Refused"] * 3
+
+
+def test_without_a_filter_as_well(compile_c: Compiler) -> None:
+    result = run_traced(["sh", "-c", '"$0" attach $PPID; read line </etc/hostname; exit 7', compile_c("after_us.c")],
+                        ["--disable-seccomp"])
+    assert result[:2] == (7, b"1 1\n") and len(spots(result.events, "tampering")) == 1
+    assert opens_of(result.events, "/etc/hostname")
+
+
+def test_others_may_be_limited_and_traced(compile_c: Compiler) -> None:
+    """The same calls about a process that is none of us do what they do untraced."""
+    script = 'sleep 60 & for deed in limit take attach; do "$0" $deed $!; done; kill -9 $!'
+    command = ["sh", "-c", script, compile_c("after_us.c")]
+    result = run_traced(command)
+    assert result[:2] == run(command)[:2] == (0, b"0 1\n" * 3)
+    assert spots(result.events, "tampering") == []
+
+
+@MODES
+@pytest.mark.parametrize("deed", ["traceme", "orphan"])
+def test_who_asks_us_to_be_its_debugger_is_told_that_we_are(deed: str, mode: List[str], compile_c: Compiler) -> None:
+    """As natively the call succeeds once; a signal is not lost, though natively the program would stop at it for ever."""
+    result = run_traced([compile_c("after_us.c"), deed, "0"], ["--wait-all"] + mode)
+    assert result[:2] == (0, b"0 1 1\n")
+    asked = "asked to be traced by its parent, which is ebpfless itself (PTRACE_TRACEME): was told that it is, and stays with us"
+    assert spots(result.events, "debugger") == [asked]
+    assert [event["evt"]["outcome"] for event in named(result.events, "ptrace")] == ["Success", "Refused"]
+
+
+def test_people_read_who_did_it(tmp_path: Path, compile_c: Compiler) -> None:
+    told = tmp_path / "told"
+    assert run(trace_command([compile_c("after_us.c"), "traceme", "0"], ["--output", str(told)])).status == 0
+    assert re.search(r"  after_us[^ ]*\[\d+\] asked to be traced by its parent", told.read_text())
