@@ -46,7 +46,11 @@ IGNORED = {
 }
 
 # name of the test -> why its outcome differs from run to run, untraced as well
-FLAKY: Dict[str, str] = {}
+FLAKY = {
+    "test.test_signal.StressTest.test_stress_modifying_handlers":
+        "of some thousand signals one has to arrive while a handler is set that is there half of the time, and a dozen changes "
+        "of threads decide that: untraced often a single one does",
+}
 
 LEFT_OUT = {
     "mmapfork": "takes all memory of the machine",
