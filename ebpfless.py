@@ -4,22 +4,19 @@
 The door of the house: the command line as a table. The house is ebpfless_arch/.
 """
 
-import argparse
 import os
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 if __name__ == "__main__" and sys.flags.isolated:
     # `python3 -I ebpfless.py` does not look where this file is.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from ebpfless_arch import __version__
+from ebpfless_arch.agent.command_line import USAGE, Given, Line, Option, nearest
 from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, KINDS, SETTINGS, Setting, read
 
-_USAGE = 2
 _FAILED = 125
-
-Option = Tuple[Tuple[str, ...], Dict[str, Any]]
 
 
 def _of_settings(command: str) -> Tuple[Option, ...]:
@@ -29,8 +26,8 @@ def _of_settings(command: str) -> Tuple[Option, ...]:
 
 
 def _option_of(setting: Setting) -> Dict[str, Any]:
-    """How argparse takes a setting. One that is not given leaves no trace: it is not a value."""
-    how: Dict[str, Any] = dict(dest=setting.key, default=argparse.SUPPRESS, help=setting.help)
+    """How a setting is taken. One that is not given leaves no trace: it is not a value."""
+    how: Dict[str, Any] = dict(dest=setting.key, help=setting.help)
     if setting.kind == "bool":
         return dict(how, action="store_true")
     if setting.default:
@@ -41,14 +38,7 @@ def _option_of(setting: Setting) -> Dict[str, Any]:
     how["metavar"] = setting.placeholder
     if kind == "words":
         return dict(how, action="append", type=_named)
-    return dict(how, type=lambda text: _typed(setting, text))
-
-
-def _typed(setting: Setting, text: str) -> Any:
-    try:
-        return read(setting, text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error))
+    return dict(how, type=lambda text: read(setting, text))
 
 
 def _words(text: str) -> List[str]:
@@ -59,29 +49,29 @@ def _words(text: str) -> List[str]:
     try:
         words = json.loads(text) if text.startswith("[") else shlex.split(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError("cannot be split into words: %s" % error)
+        raise ValueError("cannot be split into words: %s" % error)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise argparse.ArgumentTypeError("is no list of texts")
+        raise ValueError("is no list of texts")
     return words
 
 
 def _named(text: str) -> str:
     """A word that says something."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty")
+        raise ValueError("it is empty")
     return text
 
 
 def _number(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError("'%s' is not a whole number" % text)
+        raise ValueError("'%s' is not a whole number" % text)
     return int(text)
 
 
 def _pids(text: str) -> List[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdigit() and 0 < int(word) < 1 << 31 for word in words):
-        raise argparse.ArgumentTypeError("'%s' is no process id; `pidof NAME` prints them" % text)
+        raise ValueError("'%s' is no process id; `pidof NAME` prints them" % text)
     return [int(word) for word in words]
 
 
@@ -92,7 +82,7 @@ TRACE_OPTIONS: Tuple[Option, ...] = _of_settings("trace") + (
     (("--follow",), dict(action="append", type=_named, metavar="NAME|EXE|UNIT", help="trace what runs so, also after restarts; repeatable")),
     (("--no-colocate",), dict(action="store_true", help="accepted; it is the default")),
     (("--async",), dict(action="store_true", help="accepted; starting never waits for a probe")),
-    (("--debug",), dict(dest="trace.verbose", action="store_true", default=argparse.SUPPRESS, help="the same as --verbose")),
+    (("--debug",), dict(dest="trace.verbose", action="store_true", help="the same as --verbose")),
     (("--pid-per-tracer",), dict(type=_number, metavar="N", help="accepted; one tracer does for any number of processes")),
     (("--pid",), dict(action="append", type=_pids, metavar="PID,...", help="trace these running processes and what they start; repeatable")),
 )
@@ -158,70 +148,14 @@ class Command(NamedTuple):
     name: str
     summary: str
     example: str
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[Given], int]
     options: Tuple[Option, ...]
     operands: str = ""
     details: str = ""
     usages: Tuple[str, ...] = ("[OPTIONS]",)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest name that exists. `page`: whose --help tells more."""
-
-    page = ""
-
-    def print_help(self, file: Any = None) -> None:
-        """On standard output. Raises UsageError where that is impossible."""
-        from ebpfless_arch.agent.printing import emit
-
-        emit(self.format_help())
-
-    def error(self, message: str) -> NoReturn:
-        unknown = [word for word in message.split() if word.startswith("-") and message.startswith("unrecognized")]
-        if unknown:
-            message = "unknown option %s%s" % (unknown[0], nearest(unknown[0].split("=")[0], self.known_options()))
-        name, _, fault = message.partition(": ")
-        if fault == "expected one argument":
-            message = "%s: its value is missing (if that begins with a hyphen: %s=VALUE)" % (name, name.split()[-1])
-        self.exit(_USAGE, "%s: %s; see '%s --help'\n" % (self.prog, message, self.page))
-
-    def parse(self, words: List[str]) -> argparse.Namespace:
-        """The options among the words. As in Go's command lines a switch may be followed by =true or =false; the last
-        one of a name counts."""
-        switches = {name: action.dest for action in self._actions for name in action.option_strings if action.const is True}
-        plain, said = [], {}
-        for word in words:
-            name, equals, value = word.partition("=")
-            if name in switches:
-                said[switches[name]] = self._truth(name, value) if equals else True
-            if name not in switches or not equals:
-                plain.append(word)
-        found = self.parse_args(plain)
-        vars(found).update(said)
-        return found
-
-    def _truth(self, name: str, value: str) -> bool:
-        try:
-            return bool(KINDS["bool"].read(value))
-        except KeyError:
-            self.error("argument %s: '%s' is not true or false" % (name, value))
-
-    def known_options(self) -> List[str]:
-        """Names of this parser's options."""
-        return [name for action in self._actions for name in action.option_strings]
-
-
-def nearest(word: str, known: List[str]) -> str:
-    """A suggestion for a mistyped word, "" when nothing is near: what begins with it, or resembles it without hyphens."""
-    import difflib
-
-    bare = {name.lstrip("-"): name for name in known}
-    begun = sorted(name for name in bare if name.startswith(word.lstrip("-") or "?"))
-    found = [bare[name] for name in begun[:1] or difflib.get_close_matches(word.lstrip("-"), bare, 1)]
-    return "; did you mean %s?" % found[0] if found else ""
-
-
-def run_trace(arguments: argparse.Namespace) -> int:
+def run_trace(arguments: Given) -> int:
     """`ebpfless trace`. What is loaded until the command runs stays: looking for cycles in it would take a tenth of that time."""
     import gc
 
@@ -232,7 +166,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
         gc.enable()
 
 
-def _trace(arguments: argparse.Namespace) -> int:
+def _trace(arguments: Given) -> int:
     from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 
@@ -247,19 +181,19 @@ def _trace(arguments: argparse.Namespace) -> int:
     return local.trace(command, arguments.config, _given(arguments))
 
 
-def run_probe(arguments: argparse.Namespace) -> int:
+def run_probe(arguments: Given) -> int:
     """`ebpfless probe`."""
     from ebpfless_arch.agent import probe
 
     return probe.run(arguments.config, _given(arguments))
 
 
-def _given(arguments: argparse.Namespace) -> Dict[str, Any]:
+def _given(arguments: Given) -> Dict[str, Any]:
     """The settings that options have set, by their keys."""
     return {key: value for key, value in vars(arguments).items() if key in BY_KEY}
 
 
-def run_config(arguments: argparse.Namespace) -> int:
+def run_config(arguments: Given) -> int:
     """`ebpfless config`."""
     from ebpfless_arch.agent import config
     from ebpfless_arch.agent.printing import emit
@@ -271,7 +205,7 @@ def run_config(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_check(arguments: argparse.Namespace) -> int:
+def run_check(arguments: Given) -> int:
     """`ebpfless check`."""
     from ebpfless_arch.agent import checking
     from ebpfless_arch.agent.options import CheckOptions, UsageError
@@ -282,7 +216,7 @@ def run_check(arguments: argparse.Namespace) -> int:
                                        arguments.explain))
 
 
-def run_doctor(arguments: argparse.Namespace) -> int:
+def run_doctor(arguments: Given) -> int:
     """`ebpfless doctor`."""
     from ebpfless_arch.agent import doctor
     from ebpfless_arch.agent.printing import emit
@@ -292,7 +226,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return status
 
 
-def run_patch(arguments: argparse.Namespace) -> int:
+def run_patch(arguments: Given) -> int:
     """`ebpfless patch`."""
     from ebpfless_arch.agent import patch
     from ebpfless_arch.agent.options import PatchOptions, UsageError
@@ -309,17 +243,19 @@ def _options_of_trace(words: List[str]) -> List[str]:
     """The words that `patch` puts before a command, if `trace` understands them. Raises UsageError."""
     from ebpfless_arch.agent.options import UsageError
 
-    parser = _parser(COMMANDS[0])
-    parser.prog = "ebpfless patch: --options"
-    options, operands = _split(words, parser)
-    found = parser.parse(options)
+    trace = COMMANDS[0]
+    line = Line("ebpfless patch: --options", trace.options, KINDS["bool"].read, "ebpfless " + trace.name)
+    read_line = line.read(words)
+    if read_line is None:
+        raise UsageError("--options: a container has no use for --help")
+    found, operands = read_line
     if operands or found.pid or found.follow or "trace.attach_level" in vars(found):
         raise UsageError("--options: the command is the container's own, so there is no place for %s"
                          % ("'%s'" % operands[0] if operands else "--pid, --follow and --attach-level"))
-    return options
+    return words[:-1] if words[-1:] == ["--"] else words
 
 
-def run_completion(arguments: argparse.Namespace) -> int:
+def run_completion(arguments: Given) -> int:
     """`ebpfless completion`."""
     from ebpfless_arch.agent import completion
     from ebpfless_arch.agent.options import UsageError
@@ -342,7 +278,7 @@ def _choice(names: Tuple[str, ...], how: Dict[str, Any]) -> Any:
     return Choice(names, how["help"], value)
 
 
-def run_version(arguments: argparse.Namespace) -> int:
+def run_version(arguments: Given) -> int:
     """`ebpfless version`."""
     from ebpfless_arch.agent.printing import emit
 
@@ -385,35 +321,15 @@ def _complain(text: str, who: str = "ebpfless ") -> None:
         sys.stderr.write("%s%s\n" % (who, text))
 
 
-def _parser(command: Command) -> _Parser:
-    parser = _Parser(prog="ebpfless " + command.name, allow_abbrev=False, usage=argparse.SUPPRESS,
-                     formatter_class=argparse.RawDescriptionHelpFormatter,
-                     description="\n".join(["Example: " + command.example] + _usages(command)
-                                           + ["", command.summary.capitalize() + "."]),
-                     epilog=command.details)
-    parser.page = parser.prog
-    for names, how in command.options:
-        parser.add_argument(*names, **how)
-    return parser
+def _help_of(command: Command, line: Line) -> str:
+    """What its --help prints."""
+    head = ["Example: " + command.example] + _usages(command) + ["", command.summary.capitalize() + ".", "", line.options()]
+    return "\n".join(head + ([command.details, ""] if command.details else []))
 
 
 def _usages(command: Command) -> List[str]:
     """Each way to use a command, aligned below the word Example."""
     return [("%-8s ebpfless %s %s" % ("" if number else "Usage:", command.name, usage)).rstrip() for number, usage in enumerate(command.usages)]
-
-
-def _split(arguments: List[str], parser: _Parser) -> Tuple[List[str], List[str]]:
-    """Our options and the operands: options stop at the first word that is none, or at `--`."""
-    position = 0
-    takes_value = {name for action in parser._actions for name in action.option_strings if action.nargs is None}
-    while position < len(arguments):
-        word = arguments[position]
-        if word == "--":
-            return arguments[:position], arguments[position + 1:]
-        if not word.startswith("-") or word == "-":
-            break
-        position += 2 if word in takes_value else 1
-    return arguments[:position], arguments[position:]
 
 
 def _die_of_interrupts() -> None:
@@ -437,7 +353,7 @@ def _run(command: Command, words: List[str]) -> int:
         return command.run(_parsed(command, words))
     except UsageError as error:
         _complain("%s: %s" % (command.name, error))
-        return _USAGE
+        return USAGE
     except OSError as error:
         _complain("%s: %s%s" % (command.name, "" if error.errno is None else "the system refuses what is needed: ", error))
         return _FAILED
@@ -449,14 +365,19 @@ def _run(command: Command, words: List[str]) -> int:
         return _FAILED
 
 
-def _parsed(command: Command, words: List[str]) -> argparse.Namespace:
-    """A command's options, and its operands under that name; ends the process where the words are wrong."""
-    parser = _parser(command)
-    options, operands = _split(words, parser)
-    found = parser.parse(options)
+def _parsed(command: Command, words: List[str]) -> Given:
+    """A command's options, and its operands under that name; ends the process where the words are wrong, or help is wanted."""
+    line = Line("ebpfless " + command.name, command.options, KINDS["bool"].read)
+    read_line = line.read(words)
+    if read_line is None:
+        from ebpfless_arch.agent.printing import emit
+
+        emit(_help_of(command, line))
+        sys.exit(0)
+    found, operands = read_line
     found.operands = operands
     if operands and not command.operands:
-        parser.error("'%s' is too much" % operands[0])
+        line.fail("'%s' is too much" % operands[0])
     return found
 
 
@@ -469,7 +390,7 @@ def _help() -> int:
         emit(_overview())
     except UsageError as error:
         _complain(str(error))
-        return _USAGE
+        return USAGE
     return 0
 
 
@@ -485,7 +406,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     _die_of_interrupts()
     if not words:
         _complain(_overview().rstrip("\n"), "")
-        return _USAGE
+        return USAGE
     if words[0] in ("-h", "--help") or words == ["help"]:
         return _help()
     if words[0] == "--version":
@@ -500,7 +421,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     else:
         _complain("%s: unknown command%s; see 'ebpfless --help'"
                   % (words[0] or "''", nearest(words[0], [command.name for command in COMMANDS])))
-    return _USAGE
+    return USAGE
 
 
 if __name__ == "__main__":

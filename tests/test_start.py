@@ -24,6 +24,7 @@ sys.exit(status)
 # Each of them takes milliseconds, or brings others along; only errors, other policies, other outputs, files of
 # configuration and probes that answer need them.
 NOT_AT_A_START = frozenset("""
+    argparse
     configparser difflib hashlib http.client http.server importlib.util platform shlex socketserver ssl subprocess tempfile uuid
     ebpfless_arch.agent.checking ebpfless_arch.agent.completion ebpfless_arch.agent.doctor ebpfless_arch.agent.patch
     ebpfless_arch.agent.probe ebpfless_arch.rules.check ebpfless_arch.rules.compile ebpfless_arch.rules.fields
