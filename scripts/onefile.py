@@ -92,7 +92,8 @@ class House:
     def _read(self, kept: str) -> Optional[CodeType]:
         try:
             with open(kept, "rb") as file:
-                return marshal.load(file) if file.readline() == self._stamp else None
+                data = file.read()  # marshal.load asks a file for each few bytes of it
+            return marshal.loads(data[len(self._stamp):]) if data.startswith(self._stamp) else None
         except (OSError, ValueError, EOFError, TypeError):
             return None
 

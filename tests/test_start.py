@@ -29,7 +29,7 @@ NOT_AT_A_START = frozenset("""
     ebpfless_arch.agent.checking ebpfless_arch.agent.completion ebpfless_arch.agent.doctor ebpfless_arch.agent.patch
     ebpfless_arch.agent.probe ebpfless_arch.rules.check ebpfless_arch.rules.compile ebpfless_arch.rules.fields
     ebpfless_arch.rules.grammar ebpfless_arch.rules.lint ebpfless_arch.rules.narrowing ebpfless_arch.rules.planning
-    ebpfless_arch.rules.policy
+    ebpfless_arch.rules.policy ebpfless_arch.tracer.system
 """.split())
 
 

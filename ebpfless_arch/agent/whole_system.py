@@ -10,7 +10,7 @@ import os
 import select
 import selectors
 import time
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import Agent
 from ebpfless_arch.agent.following import Following
@@ -18,7 +18,9 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.receiver import Answer, Receiver
-from ebpfless_arch.tracer.system import CONNECTOR, SystemView
+
+if TYPE_CHECKING:
+    from ebpfless_arch.tracer.system import SystemView
 
 _LOOK_SECONDS = 0.02
 FANOTIFY = "fanotify"
@@ -33,7 +35,7 @@ class Observer:
     every record afterwards. `begun`: processes of whose program it has told.
     """
 
-    def __init__(self, agent: Agent, view: SystemView, is_told: Callable[[int], bool], notice: Callable[[str], None],
+    def __init__(self, agent: Agent, view: "SystemView", is_told: Callable[[int], bool], notice: Callable[[str], None],
                  following: Optional[Following] = None) -> None:
         self._agent = agent
         self._view = view
@@ -89,6 +91,8 @@ class Observer:
 
     def summary(self) -> str:
         """What was seen and what was missed, in one line."""
+        from ebpfless_arch.tracer.system import CONNECTOR
+
         way = "the proc connector" if self._view.way == CONNECTOR else "looks at /proc"
         text = "the whole system by %s: %d executions, %d of them over before their path was read" % (
             way, self.executions, self.fleeting)
@@ -106,7 +110,7 @@ class Outlook:
         self._agent = agent
         self._source = agent.source
         self._selector = selector
-        self._view = SystemView(rate, watched=watched)
+        self._view = _open_view(rate, watched=watched)
         self._observer = Observer(agent, self._view, lambda pid: False, agent.notice)
         self._descriptor = -1
         self.turn()
@@ -149,7 +153,7 @@ class WholeSystem(Receiver):
         self._looked = 0.0
         self._family: Set[int] = set()
         self._ended: "collections.OrderedDict[int, float]" = collections.OrderedDict()
-        self._view: Optional[SystemView] = None
+        self._view: "Optional[SystemView]" = None
         self._observer: Optional[Observer] = None
 
     def receive(self, record: Record) -> None:
@@ -184,7 +188,7 @@ class WholeSystem(Receiver):
         return found
 
     def _start(self) -> None:
-        self._view = SystemView(self._rate, self._attributes, watched=self._watched)
+        self._view = _open_view(self._rate, self._attributes, self._watched)
         self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following)
 
     def _is_told(self, pid: int) -> bool:
@@ -235,6 +239,13 @@ class WholeSystem(Receiver):
             self._view.close()
             self._tell(self._observer.summary())
         self._inner.close()
+
+
+def _open_view(rate: float, attributes: bool = True, watched: Sequence[bytes] = ()) -> "SystemView":
+    # Most commands are over before there is a view, and a start does without what it loads.
+    from ebpfless_arch.tracer.system import SystemView
+
+    return SystemView(rate, attributes, watched=watched)
 
 
 def watched_paths(words: List[str]) -> List[bytes]:
