@@ -132,6 +132,25 @@ def test_no_call_is_seen_to_fail_and_a_vforked_child_does_not_hold_us_up(level: 
         assert program.finish().status == 7
 
 
+@pytest.mark.slow
+def test_a_program_that_executes_itself_by_its_threads_is_had(compile_c: Compiler, tmp_path: Path) -> None:
+    program = compile_c("execs_by_thread.c")
+    for _ in range(5):
+        with Session([program]) as session, Session(ebpfless(
+                "trace", "--probe-addr", "none", "--attach-level", "process", "--pid", str(session.pid))) as trace:
+            wait_until(lambda: b"\n" in trace.errors(), "it is had, or cannot be", 60)
+            # Whoever is too fast for us is not had, and told so; nobody else is refused, or taken for dead.
+            if b"come and go faster" not in trace.errors():
+                assert b"tracing 1 running process" in trace.errors(), trace.errors()
+                assert say(session, "enough") == "end"
+                os.kill(trace.pid, signal.SIGINT)
+                assert trace.finish().status == 0
+                assert set(tracers(session.pid)) == {0}
+            else:
+                assert trace.finish().status == 1 and say(session, "enough") == "end"
+            assert session.finish().status == 7
+
+
 @pytest.mark.parametrize("when", ["before", pytest.param("during", marks=pytest.mark.slow)])
 def test_a_stopped_program_stays_stopped(when: str, file: Path, tmp_path: Path) -> None:
     with threads(file) as program:

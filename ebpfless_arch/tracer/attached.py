@@ -4,6 +4,8 @@ Two levels. FULL stops at every system call and sees all events; PROCESS lives o
 programs and ends of processes, and their credentials at those moments.
 """
 
+import collections
+import errno
 import signal
 import time
 from typing import Dict, List, Optional, Sequence, Set, Tuple
@@ -28,6 +30,9 @@ ATTACH = signal.SIGRTMIN + 1
 """What tells it to attach to one more process, whose id it is queued with."""
 
 _PARTING_SECONDS = 1.0
+# A thread that dies is refused as one that we may not have (EPERM; kernel/ptrace.c, ptrace_attach).
+_REFUSALS_BELIEVED = 50
+_CHASE_SECONDS = 20.0
 _PATIENCE_SECONDS = 0.05
 _LONG_SECONDS = 3600.0
 # Births are known to a hundredth of a second.
@@ -84,27 +89,29 @@ class AttachedEngine(Engine):
         return len(tids)
 
     def _seize_threads(self, pid: int) -> List[int]:
-        """Look for threads until there is none that we do not have; those of a seized thread are ours already."""
-        seized: List[int] = []
-        tried: Set[int] = set()
-        while True:
-            fresh = [tid for tid in procfs.threads(pid) if tid not in tried and not procfs.is_dead(pid, tid)]
-            if not fresh:
-                if not seized:
-                    raise ProcessLookupError
-                return seized
-            for tid in fresh:
-                tried.add(tid)
+        """Look for threads until there is none that nobody traces; those of a seized thread are ours already. One that
+        cannot be had may have died meanwhile, and its number may mean another one soon: whoever executes a program takes
+        over the number of the process."""
+        seized: Set[int] = set()
+        refusals: "collections.Counter[int]" = collections.Counter()
+        end = time.monotonic() + _CHASE_SECONDS
+        while time.monotonic() < end:
+            fresh = [tid for tid in procfs.threads(pid) if refusals[tid] < _REFUSALS_BELIEVED and _is_free(pid, tid)]
+            if not fresh and seized:
+                return sorted(seized)
+            if not fresh and procfs.has_ended_for_good(pid):
+                raise ProcessLookupError
+            for tid in fresh or [pid]:
                 try:
                     ptrace.seize(tid, self._options())
-                except ProcessLookupError:
-                    continue
-                except OSError:
-                    if not seized:
-                        raise
+                except OSError as error:
+                    refusals[tid] += 1
+                    if not seized and refusals[tid] >= _REFUSALS_BELIEVED:
+                        raise error
                     continue
                 self._tracees.add(tid, pid)
-                seized.append(tid)
+                seized.add(tid)
+        raise OSError(errno.EAGAIN, "its threads come and go faster than they can be taken hold of")
 
     def _interrupt(self, tids: Sequence[int]) -> None:
         """Only from a stop on does a thread stop at its calls."""
@@ -235,6 +242,14 @@ class AttachedEngine(Engine):
             self._identities[pid] = after
             for record in programs.identity_changes(pid, before, after):
                 self._reports.emit(record)
+
+
+def _is_free(pid: int, tid: int) -> bool:
+    """Whether a thread lives and is traced by nobody."""
+    try:
+        return not procfs.is_dead(pid, tid) and procfs.status(tid)[b"TracerPid"] == b"0"
+    except (OSError, KeyError):
+        return False
 
 
 def left_behind(family: Sequence[int], since: int) -> List[int]:

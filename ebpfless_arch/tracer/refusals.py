@@ -23,7 +23,7 @@ def why_not(pid: int, keeper: int) -> str:
         return "%d is a thread of process %d; name that one" % (pid, leader)
     if told.flags & _KERNEL_THREAD:
         return "process %d is a thread of the kernel (%s), which cannot be traced" % (pid, _readable(told.comm))
-    if all(procfs.is_dead(pid, tid) for tid in procfs.threads(pid)):
+    if procfs.has_ended_for_good(pid):
         return "process %d has ended; its parent, process %d, has not waited for it yet (a zombie)" % (pid, told.ppid)
     if tracer:
         return "process %d is traced already, by process %d (%s)" % (pid, tracer, _name(tracer))
