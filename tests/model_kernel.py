@@ -105,9 +105,7 @@ class Play:
             token.detail[7:] for token in recorded.tokens if token.word == "EXEC" and token.detail[7:] != token.task}
         self._parents = {token.detail[2:]: token.task for token in recorded.tokens
                          if token.word in ("FORK", "VFORK", "CLONE")}
-        self.tasks = {name: Task(_sleeper()) for name in sorted({token.task for token in self._tokens})}
-        for name in self._parents:
-            self.tasks.setdefault(name, Task(_sleeper()))
+        self.tasks = {name: Task(_sleeper()) for name in sorted({token.task for token in self._tokens} | set(self._parents))}
         self.path = ctypes.create_string_buffer(path)
         self._code = ctypes.create_string_buffer(b"\xcd\x80")
         self._empty = ctypes.create_string_buffer(128)
@@ -307,6 +305,10 @@ class Ends:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self, self, self._pulse))
+
+    def close(self) -> None:
+        """Give back what the pulse holds."""
+        os.close(self._pulse.descriptor)
 
     def is_idle(self) -> bool:
         """Nothing is left to write."""

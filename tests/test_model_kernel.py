@@ -89,6 +89,7 @@ def run(recorded: Recorded, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, wan
         return simplify(play, ends.records)
     finally:
         play.end()
+        ends.close()
 
 
 def cases(section: str) -> Iterator[Any]:
@@ -213,17 +214,18 @@ def test_a_denied_call_is_skipped_with_its_errno(kernel: str, monkeypatch: pytes
 def test_a_kernel_without_exitkill_refuses_only_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = lines(NEWEST, FILTERED)["openat sec->SYSCALL"]
     play = Play(recorded, Kernel(exit_kill=False), PATH)
+    ends: Any = Ends()
     try:
         with monkeypatch.context() as patch:
             play.install(patch)
             machine = Machine(MACHINES["x86_64"], features(play.kernel))
-            ends: Any = Ends()
             with pytest.raises(OSError) as raised:
                 Engine(machine, EVERYTHING, ends, True, 0, deadly=True).seize(play.leader, play.leader)
             assert raised.value.errno == errno.EIO
             Engine(machine, EVERYTHING, ends, True, 0).seize(play.leader, play.leader)
     finally:
         play.end()
+        ends.close()
 
 
 # --- the page of docs/ that tells it ---------------------------------------------------
