@@ -89,8 +89,10 @@ class View(Attached):
         return self
 
     def seen(self, pid: int) -> List[Event]:
-        """The executions of a process."""
-        return [event for event in named(self.events, "exec") if event["process"]["pid"] == pid]
+        """The executions of a process. Between its fork and its execution, a scan may take it for what it is: a copy of us."""
+        ours = Path("/proc/self/cmdline").read_text().split("\0")[1:-1]
+        return [event for event in named(self.events, "exec")
+                if event["process"]["pid"] == pid and event["process"]["args"] != ours]
 
 
 def run_untraced(count: int) -> int:
