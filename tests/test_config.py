@@ -185,7 +185,7 @@ def test_sizes_are_shown_as_one_writes_them(text: str) -> None:
 
 def test_what_is_shown_can_be_read() -> None:
     shown = [line.strip().partition(": ")[2] for line in config.lines(config.load("", {}, {})) if ": " in line]
-    assert "16MiB" in shown and "0" in shown and "512MiB" in shown and "500ms" in shown
+    assert "32MiB" in shown and "0" in shown and "512MiB" in shown and "500ms" in shown
 
 
 def test_sections_may_be_empty(tmp_path: Path) -> None:

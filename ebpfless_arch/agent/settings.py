@@ -69,7 +69,7 @@ SETTINGS = (
     Setting("trace.container_id", "text", "", "the container, where cgroups do not tell it", variables=("DD_CONTAINER_ID",)),
     Setting("trace.wait_probe", "seconds", "0", "wait that long for the probe before starting COMMAND", "--wait-probe",
             placeholder="SECONDS"),
-    Setting("trace.spool", "size", "16MiB", "memory for records that the probe does not take at once", "--spool",
+    Setting("trace.spool", "size", "32MiB", "memory for records that the probe does not take at once", "--spool",
             placeholder="SIZE"),
     Setting("trace.spool_file", "text", "", "file for records beyond that", "--spool-file", placeholder="FILE"),
     Setting("trace.spool_file_size", "size", "256MiB", "how large that file may become"),
