@@ -13,7 +13,7 @@ from blackbox import FOLDER, REPOSITORY, ebpfless, environment, event_options, o
 
 MUSL = Path("/usr/lib") / (os.uname().machine + "-linux-musl") / "libc.so"
 # Of these a C library may have none: kernel/ does without (their callers say how).
-MAY_LACK = {"memfd_create", "statx"}
+MAY_LACK = {"malloc_trim", "memfd_create", "statx"}
 FUNCTION = re.compile(r'\bfunction\("(\w+)"')
 
 
