@@ -55,6 +55,14 @@ def _words(text: str) -> List[str]:
     return words
 
 
+def _interpreter(text: str) -> List[str]:
+    """What starts a Python: one path, blanks and all, or a JSON list of words."""
+    words = _words(text) if text.startswith("[") else [_named(text)]
+    if not words or not words[0]:
+        raise ValueError("it names no program")
+    return words
+
+
 def _named(text: str) -> str:
     """A word that says something."""
     if not text.strip():
@@ -125,12 +133,16 @@ PATCH_OPTIONS: Tuple[Option, ...] = (
     (("--container",), dict(action="append", default=[], metavar="NAME", help="this container only, repeatable (default: all)")),
     (("--entrypoint",), dict(type=_words, default=[], metavar="WORDS",
                              help="what the image starts, where FILE does not say: words, or a JSON list")),
-    (("--file",), dict(default="", metavar="PATH", help="where ebpfless is in the container (default: /ebpfless.py)")),
-    (("--from",), dict(default="", metavar="IMAGE", dest="image",
-                       help="copy the folder /ebpfless of IMAGE to /ebpfless of the container at its start (ecs, k8s)")),
+    (("--file",), dict(default="", type=_named, metavar="PATH",
+                       help="where ebpfless is in the container (default: /ebpfless.py; with --from /ebpfless/ebpfless.py)")),
+    (("--from",), dict(default="", type=_named, metavar="IMAGE", dest="image",
+                       help="copy the folder /ebpfless of IMAGE, which scripts/portable made, to /ebpfless of the container at "
+                            "its start (ecs, k8s)")),
     (("--no-capability",), dict(action="store_true", help="do not add SYS_PTRACE")),
     (("--options",), dict(type=_words, default=[], metavar="WORDS", help="options for trace, in one argument")),
-    (("--python",), dict(default="python3", metavar="PATH", help="the Python in the container (default: python3)")),
+    (("--python",), dict(default=[], type=_interpreter, metavar="PATH",
+                         help="the Python in the container, or a JSON list of the words that start one (default: python3; with "
+                              "--from that of the folder)")),
 )
 PATCH_DETAILS = """FILE is - for standard input:
   ecs FILE     an Amazon ECS task definition
@@ -232,7 +244,7 @@ def run_patch(arguments: Given) -> int:
     from ebpfless_arch.agent.options import PatchOptions, UsageError
 
     if len(arguments.operands) != 2:
-        raise UsageError("say what and which file: 'ebpfless patch ecs task-definition.json'")
+        raise UsageError(patch.usage(arguments.operands))
     kind, file = arguments.operands
     place = arguments.file or ("/ebpfless/ebpfless.py" if arguments.image else "/ebpfless.py")
     return patch.patch(PatchOptions(kind, file, arguments.container, arguments.python, place, _options_of_trace(arguments.options),

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -15,6 +17,9 @@ from blackbox import REPOSITORY, ebpfless, environment, run
 
 WRAPPER = ["python3", "/ebpfless.py", "trace", "--"]
 ADDED = {"capabilities": {"add": ["SYS_PTRACE"]}}
+
+# Of the folder that scripts/portable makes.
+PORTABLE = ["/ebpfless/lib/ld.so", "--library-path", "/ebpfless/lib", "/ebpfless/bin/python3", "-I", "/ebpfless/ebpfless.py"]
 
 COPYING = ["python3", "-c", """import os, shutil
 for one in os.scandir('/ebpfless'):
@@ -60,7 +65,7 @@ def test_ecs_containers_that_take_their_copy_from_an_image() -> None:
     assert patched("ecs", task, "--from", "me/ebpfless:1", "--entrypoint", "/docker-entrypoint.sh", "--no-capability") == {
         "memory": "512", "containerDefinitions": [
             {"name": "app", "image": "app:1", "command": ["serve"],
-             "entryPoint": ["python3", "/ebpfless/ebpfless.py", "trace", "--", "/docker-entrypoint.sh"],
+             "entryPoint": PORTABLE + ["trace", "--", "/docker-entrypoint.sh"],
              "mountPoints": [{"sourceVolume": "ebpfless", "containerPath": "/ebpfless", "readOnly": True}],
              "dependsOn": [{"containerName": "ebpfless", "condition": "SUCCESS"}]},
             {"name": "ebpfless", "image": "me/ebpfless:1", "essential": False, "entryPoint": COPYING, "command": [],
@@ -116,10 +121,10 @@ def test_whatever_makes_pods_in_kubernetes(nest: Any) -> None:
 
 def test_a_pod_that_takes_its_copy_from_an_image() -> None:
     second = {"name": "second", "command": ["/second"]}
-    found = patched("k8s", pod(APP, second), "--from", "me/ebpfless:1", "--python", "/ebpfless/python/bin/python3")
+    found = patched("k8s", pod(APP, second), "--from", "me/ebpfless:1", "--python", "/ebpfless/my python/bin/python3")
     mounts = {"name": "ebpfless", "mountPath": "/ebpfless", "readOnly": True}
     assert [one["command"] for one in found["containers"]] == [
-        ["/ebpfless/python/bin/python3", "/ebpfless/ebpfless.py", "trace", "--", program] for program in ("/app", "/second")]
+        ["/ebpfless/my python/bin/python3", "/ebpfless/ebpfless.py", "trace", "--", program] for program in ("/app", "/second")]
     assert all(one["volumeMounts"] == [mounts] for one in found["containers"])
     assert found["volumes"] == [{"name": "ebpfless", "emptyDir": {}}]
     assert found["initContainers"] == [{"name": "ebpfless", "image": "me/ebpfless:1", "command": COPYING,
@@ -153,7 +158,7 @@ def test_letters_survive_a_terminal_that_does_not_know_them() -> None:
 
 @pytest.mark.parametrize("wrapped", [
     ["/ebpfless.py", "trace", "--"], ["python3", "-m", "ebpfless", "trace", "--events", "--"], ["/usr/bin/ebpfless", "trace"],
-    ["/cws-instrumentation", "trace", "--"]])
+    ["/cws-instrumentation", "trace", "--"], PORTABLE + ["trace", "--"]])
 def test_what_is_wrapped_stays_as_it_is(wrapped: List[str]) -> None:
     image = {"Entrypoint": wrapped, "Cmd": ["app"]}
     assert patched("docker", image) == image
@@ -188,6 +193,34 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert run(ebpfless("patch", "k8s", "/no/file")).stderr == (
         b"ebpfless patch: /no/file: cannot be read: No such file or directory\n")
     assert run(ebpfless("patch", "k8s")).status == 2
+
+
+def test_the_words_that_start_a_python_may_be_several() -> None:
+    found = patched("k8s", pod(APP), "--python", '["/opt/ld.so", "/opt/python3", "-I"]', "--file", "/opt/e.py")
+    assert found["containers"][0]["command"] == ["/opt/ld.so", "/opt/python3", "-I", "/opt/e.py", "trace", "--", "/app"]
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_what_is_patched_for_a_pod_runs_in_an_image_without_python(tmp_path: Path) -> None:
+    """Nothing is there but the folder that the pod's first container has copied, and a static program."""
+    oci.needed()
+    busybox = shutil.which("busybox")
+    if busybox is None or subprocess.call(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        pytest.skip("needs busybox-static")
+    root = oci.bare_root(tmp_path / "root")
+    shutil.copy(busybox, str(root / "usr/bin/busybox"))
+    made, copied = tmp_path / "made", root / "ebpfless"
+    start = json.loads(subprocess.check_output([sys.executable, str(REPOSITORY / "scripts" / "portable"), str(made)]).decode())
+    assert start == PORTABLE
+    copied.mkdir()
+    code = COPYING[2].replace("'/ebpfless'", repr(str(made))).replace("'/copy/'", repr("%s/" % copied))
+    subprocess.check_call([sys.executable, "-c", code])
+    app = {"name": "app", "image": "app", "command": ["/bin/busybox", "cat", "/etc/shadow"]}
+    found = patched("k8s", pod(app), "--from", "build", "--options", "--probe-addr none")
+    result = oci.run(root, found["containers"][0]["command"])
+    assert (result.status, result.stdout) == (0, b"root:*:19000:0:99999:7:::\n")
+    assert b"credential_file_read" in result.stderr
 
 
 @pytest.mark.root

@@ -16,13 +16,14 @@ class CheckOptions(NamedTuple):
 class PatchOptions(NamedTuple):
     """Options of `ebpfless patch`: kind and file, what to write before the command, and which containers are meant.
 
-    entrypoint: what images start that are not described; image: where a copy of ebpfless is taken from, "" for none.
+    python: the words that start a Python, none for the usual ones; entrypoint: what images start that are not described;
+    image: where a copy of ebpfless is taken from, "" for none.
     """
 
     kind: str
     file: str
     containers: List[str]
-    python: str
+    python: List[str]
     place: str
     trace_options: List[str]
     entrypoint: List[str]

@@ -17,6 +17,9 @@ VOLUME = "ebpfless"
 FOLDER = "/ebpfless"
 """Name and place of the volume into which --from has its image copied."""
 
+_PORTABLE = [FOLDER + "/lib/ld.so", "--library-path", FOLDER + "/lib", FOLDER + "/bin/python3", "-I"]
+"""What starts the Python in the folder that scripts/portable makes: its linker, for the image may have another one or none."""
+
 _CAPABILITY = "SYS_PTRACE"
 _COPY = ["python3", "-c", """import os, shutil
 for one in os.scandir('%s'):
@@ -49,6 +52,12 @@ def patch(options: PatchOptions) -> int:
             kind.bring(options, place, wrapped)
     emit(json.dumps(document, indent=2, ensure_ascii=not takes_any_letter()) + "\n")
     return 0
+
+
+def usage(operands: List[str]) -> str:
+    """What to say to whoever has not named one kind and one file."""
+    kind = operands[0] if operands and operands[0] in _KINDS else "ecs"
+    return "say what and which file: 'ebpfless patch %s %s'" % (kind, _KINDS[kind].example)
 
 
 def _read(path: str) -> Any:
@@ -95,8 +104,8 @@ def _is_chosen(options: PatchOptions, container: Container) -> bool:
 def _wrap(options: PatchOptions, kind: "Kind", container: Container) -> bool:
     """Let a container's command run below ours; False where it does already."""
     entry, arguments = (_words(container, key) for key in (kind.entry, kind.arguments))
-    ours = [options.python, options.place, "trace"]
-    if entry[:3] == ours or _is_wrapped(entry + arguments):
+    ours = (options.python or (_PORTABLE if options.image else ["python3"])) + [options.place, "trace"]
+    if entry[:len(ours)] == ours or _is_wrapped(entry + arguments):
         return False
     if not entry and kind.entry != kind.arguments:
         entry = _entry_of_image(options, container, kind, arguments)
@@ -117,7 +126,7 @@ def _words(container: Container, key: str) -> List[str]:
 
 def _is_wrapped(words: List[str]) -> bool:
     """Whether a command begins with one of these tracers, perhaps after an interpreter and its options."""
-    if "trace" not in words[:6]:
+    if "trace" not in words[:len(_PORTABLE) + 2]:
         return False
     return any(word.rpartition("/")[2] in _TRACERS for word in words[:words.index("trace")])
 
@@ -248,6 +257,7 @@ def _bring_nothing(options: PatchOptions, place: Document, chosen: List[Containe
 class Kind(NamedTuple):
     """A kind of description. `is_image`: a container without an entry point has none, so its arguments are the command."""
 
+    example: str
     expected: str
     places: Callable[[Any], Iterator[Document]]
     containers: Callable[[Document], List[Container]]
@@ -260,16 +270,16 @@ class Kind(NamedTuple):
 
 _KINDS: Dict[str, Kind] = {
     "ecs": Kind(
-        "a task definition with containerDefinitions", _ecs_places, lambda place: _objects(place, "containerDefinitions"),
+        "task-definition.json", "a task definition with containerDefinitions", _ecs_places, lambda place: _objects(place, "containerDefinitions"),
         "entryPoint", "command", lambda container: _add(container, ("linuxParameters", "capabilities", "add"), _CAPABILITY),
         _ecs_bring),
     "k8s": Kind(
-        "a pod, or what makes pods, with containers", _k8s_places, lambda place: _objects(place, "containers"),
+        "pod.json", "a pod, or what makes pods, with containers", _k8s_places, lambda place: _objects(place, "containers"),
         "command", "args", lambda container: _add(container, ("securityContext", "capabilities", "add"), _CAPABILITY),
         _k8s_bring),
     "docker": Kind(
-        "what docker inspect prints for an image, or an image's configuration, with Entrypoint or Cmd", _docker_places,
+        "image.json", "what docker inspect prints for an image, or an image's configuration, with Entrypoint or Cmd", _docker_places,
         lambda place: [place], "Entrypoint", "Cmd", _docker_grant, _bring_nothing, is_image=True),
     "oci": Kind(
-        "a bundle's config.json with process.args", _oci_places, lambda place: [place], "args", "args", _oci_grant, _bring_nothing),
+        "config.json", "a bundle's config.json with process.args", _oci_places, lambda place: [place], "args", "args", _oci_grant, _bring_nothing),
 }
