@@ -12,7 +12,8 @@ from typing import List, Optional, Sequence, Type
 import pytest
 
 from attaching import slowness, tracers
-from blackbox import Event, Session, ebpfless, environment, event_options, named, read_events, run, wait_until
+from blackbox import (Event, Session, ebpfless, environment, event_options, named, read_events, rule, run, wait_until,
+                      write_policy)
 from cgroups import remove_cgroup
 from test_whole_system import WITHOUT_CONNECTOR, has_connector
 
@@ -26,11 +27,11 @@ PATIENT_SECONDS = 30.0
 class Follower:
     """`trace --events --follow ...` at work."""
 
-    def __init__(self, words: Sequence[str], output: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, words: Sequence[str], output: Path, prefix: Sequence[str] = (), more: Sequence[str] = ()) -> None:
         self._output = str(output)
         options = [option for word in words for option in ("--follow", word)]
         self.session = Session(list(prefix) + ebpfless("trace", "--probe-addr", "none", "--proc-scan-rate", "100ms", *(
-            event_options(self._output) + options)), env=environment())
+            event_options(self._output) + options + list(more))), env=environment())
 
     def __enter__(self) -> "Follower":
         self.session.__enter__()
@@ -163,3 +164,51 @@ def test_a_unit_is_followed_with_all_its_processes(tmp_path: Path) -> None:
                 shell.communicate()
         follower.end()
     remove_cgroup(unit)
+
+
+def killed(program: Path) -> int:
+    """Starts a program that a rule kills once it is traced; returns its id."""
+    with subprocess.Popen([str(program), "1000"]) as process:
+        assert process.wait(PATIENT_SECONDS) == -signal.SIGUSR1
+        return process.pid
+
+
+BY_CONNECTOR = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
+
+
+@pytest.mark.parametrize("prefix", [pytest.param([], marks=BY_CONNECTOR), pytest.param(WITHOUT_CONNECTOR, marks=[pytest.mark.root, pytest.mark.slow])],
+                         ids=["connector", "scan"])
+def test_without_the_view_nobody_is_told_of_or_killed_but_what_is_followed(prefix: List[str], public_dir: Path, tmp_path: Path) -> None:
+    followed, victim = public_dir / "followed", public_dir / "victim"
+    for program in (followed, victim):
+        shutil.copy("/bin/sleep", str(program))
+    policy = write_policy(public_dir / "policy.json", [rule(
+        "both", 'exec.file.path in ["{}", "{}"]'.format(followed, victim), actions=[{"kill": {"signal": "SIGUSR1"}}])])
+    with Follower(["followed"], tmp_path / "events", prefix, ["--disable-proc-scan", "--policy", policy]) as follower:
+        first = killed(followed)  # from then on the connector is heard
+        with subprocess.Popen([str(victim), "1000"]) as stranger:
+            second = killed(followed)  # by then the stranger has been seen as well
+            assert stranger.poll() is None
+            stranger.kill()
+        events = follower.end()
+    assert {event["process"]["pid"] for event in events} == {first, second}
+    assert not [event for event in events if "seen_by" in event["evt"]["variables"]]
+
+
+@BY_CONNECTOR
+def test_children_of_before_are_left_alone_and_those_of_a_later_start_are_had(public_dir: Path, tmp_path: Path) -> None:
+    script = public_dir / "script"
+    script.write_text("#!/bin/sh\nsleep 1000 & echo $!; wait\n")
+    script.chmod(0o755)
+    with Session([str(script)]) as before:
+        early = int(before.line())
+        wait_until(lambda: Path("/proc/%d/comm" % early).read_text() == "sleep\n", "the child runs its program")
+        with Follower(["script"], tmp_path / "events") as follower:
+            wait_until(lambda: follower.has(before.pid), "what runs already is traced", PATIENT_SECONDS)
+            with Session([str(script)]) as later:
+                child = int(later.line())
+                wait_until(lambda: follower.has(later.pid) and follower.has(child), "both are traced", PATIENT_SECONDS)
+                assert tracers(early) == [0]
+            told = [line for line in follower.session.errors().splitlines() if line.endswith(b"is traced from now on")]
+            follower.end()
+    assert all(b"(script)" in line or b"(sleep), started by one of those that are followed," in line for line in told), told

@@ -34,7 +34,7 @@ class Following:
             self._forget(record[2])
         elif record[0] in (records.SNAPSHOT, records.FORK, records.EXEC):
             process = self._agent.find(record[2])
-            if process is not None and any(_is(process, word) for word in self._words):
+            if process is not None and self._is_meant(process):
                 self._asked.setdefault(record[2], 0.0)
                 self.turn()
 
@@ -57,11 +57,16 @@ class Following:
         if record[2] in self._asked:
             self._forget(record[2])
             process = self._agent.find(record[2])
-            self._agent.notice("process %d (%s) is traced from now on" % (record[2], process.comm if process else "?"))
+            self._agent.notice("process %d (%s)%s is traced from now on" % (
+                record[2], process.comm if process else "?",
+                "" if process is None or self._is_meant(process) else ", started by one of those that are followed,"))
 
     def is_asked_for(self, pid: int) -> bool:
         """Whether the tracer may just now be taking a process."""
         return pid in self._asked
+
+    def _is_meant(self, process: Process) -> bool:
+        return any(_is(process, word) for word in self._words)
 
     def _forget(self, pid: int) -> None:
         self._asked.pop(pid, None)

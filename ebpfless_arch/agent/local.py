@@ -119,13 +119,15 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
 
 def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: float,
                  following: "Optional[Following]" = None) -> Receiver:
-    """The receiver, with a view of the whole system beside it unless that is not wanted."""
-    if settings["trace.disable_proc_scan"] and following is None and not settings["trace.watch"]:
+    """The receiver, with a view of the whole system beside it. Where that is not wanted, it is there only for what is to be
+    followed and for files that are watched."""
+    tells = not settings["trace.disable_proc_scan"]
+    if not tells and following is None and not settings["trace.watch"]:
         return receiver
     from ebpfless_arch.agent.whole_system import WholeSystem, watched_paths
 
     return WholeSystem(receiver, agent, settings["trace.proc_scan_rate"], not settings["trace.disable_stats"], delay,
-                       settings["trace.verbose"], following, watched_paths(settings["trace.watch"]))
+                       settings["trace.verbose"], following, watched_paths(settings["trace.watch"]), tells)
 
 
 def _plan(command: List[bytes], interest: Interest, settings: "Config") -> Plan:

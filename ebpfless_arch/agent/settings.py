@@ -54,7 +54,8 @@ SETTINGS = (
     Setting("trace.on_failure", "choice:open|kill", "open", "when the tracer dies: open, the program goes on; kill, it dies",
             "--on-failure"),
     Setting("trace.attach_level", "choice:full|process", "full",
-            "full: every event, at two stops a call; process: fork, exec, exit only", "--attach-level"),
+            "full: every event, at two stops a call; process: fork, exec, exit, and what setuid, "
+            "setgid and capset have changed by then", "--attach-level"),
     Setting("trace.io_uring", "choice:allow|alert|deny", "alert", "what passes through an io_uring is not seen: "
             "allow it, tell of it, or refuse it (EPERM)", "--io-uring"),
     Setting("trace.wait_all", "bool", "false", "wait for processes that outlive COMMAND, too", "--wait-all"),

@@ -32,13 +32,15 @@ _ENDED_KEPT = 4096
 
 class Observer:
     """Takes what a view tells into an agent. `is_told`: whether a process is told of by somebody else. `following` sees
-    every record afterwards. `begun`: processes of whose program it has told.
+    every record afterwards. Without `tells` events are made of files alone: what else has happened is for the model and for
+    `following`. `begun`: processes of whose program it has told.
     """
 
     def __init__(self, agent: Agent, view: "SystemView", is_told: Callable[[int], bool], notice: Callable[[str], None],
-                 following: Optional[Following] = None) -> None:
+                 following: Optional[Following] = None, tells: bool = True) -> None:
         self._agent = agent
         self._view = view
+        self._tells = tells
         self._is_told = is_told
         self._notice = notice
         self._following = following
@@ -73,7 +75,12 @@ class Observer:
         if self._is_told(record[2]) or record[0] == records.FORK and self._is_told(record[4]):
             return
         self._count(record)
-        self._agent.observe(record, FANOTIFY if record[0] == records.OPEN else self._view.way)
+        if record[0] == records.OPEN:
+            self._agent.observe(record, FANOTIFY)
+        elif self._tells:
+            self._agent.observe(record, self._view.way)
+        else:
+            self._agent.meet(record)
         self._look(record)
 
     def _look(self, record: Record) -> None:
@@ -85,7 +92,8 @@ class Observer:
             self.executions += 1
             self.fleeting += not record[_PATH] and not record[_ARGUMENTS]
             self.foreign += not record[_PATH] and bool(record[_ARGUMENTS])
-            self.begun.add(record[2])
+            if self._tells:
+                self.begun.add(record[2])
         elif record[0] == records.EXIT:
             self.begun.discard(record[2])
 
@@ -137,11 +145,13 @@ class Outlook:
 
 
 class WholeSystem(Receiver):
-    """A keeper's receiver with such a view beside it, which starts `delay` seconds after the first record."""
+    """A keeper's receiver with such a view beside it, which starts `delay` seconds after the first record; `following` and
+    `tells` as in Observer."""
 
     def __init__(self, inner: Receiver, agent: Agent, rate: float, attributes: bool, delay: float, verbose: bool,
-                 following: Optional[Following] = None, watched: Sequence[bytes] = ()) -> None:
+                 following: Optional[Following] = None, watched: Sequence[bytes] = (), tells: bool = True) -> None:
         self._following = following
+        self._tells = tells
         self._watched = watched
         self._inner = inner
         self._agent = agent
@@ -189,7 +199,7 @@ class WholeSystem(Receiver):
 
     def _start(self) -> None:
         self._view = _open_view(self._rate, self._attributes, self._watched)
-        self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following)
+        self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following, self._tells)
 
     def _is_told(self, pid: int) -> bool:
         """Whether the tracer tells of a process, or has just told of its end."""

@@ -35,7 +35,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COSTS = {
     FULL: "every system call of theirs stops twice, which slows down programs that make many (--attach-level process costs "
           "next to nothing, and shows beginnings, programs and ends of processes)",
-    PROCESS: "beginnings, programs and ends of processes only",
+    PROCESS: "beginnings, programs and ends of processes only, and by whose rights they run then",
 }
 
 
