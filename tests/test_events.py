@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -101,6 +103,18 @@ def test_our_own_lineage() -> None:
     record = outer_lineage(Users(), os.getpid())
     assert record is not None and record.pid == os.getpid() and record.ancestors[0].pid == os.getppid()
     assert record.ancestors[-1].ppid == 0
+
+
+def test_arguments_that_proc_shows_have_the_limits_of_those_that_are_executed() -> None:
+    code = "import os, sys; os.write(1, b'x'); sys.stdin.read()"
+    words = [sys.executable, "-c", code, "y" * 256, "z" * 1293] + ["more"] * 257
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdout.read(1) == b"x"
+        record = outer_lineage(Users(), program.pid)
+        assert record is not None
+        program.communicate(b"")
+    assert [record.argv0] + record.argv == words[:4] + ["z" * 252 + "..."] + ["more"] * 251
+    assert record.args_truncated
 
 
 @pytest.mark.parametrize("path,links,expected", [

@@ -249,7 +249,8 @@ def snapshot(users: Users, pid: int, containers: Containers) -> Process:
         process.tty_name = procfs.tty_name(told.tty)
         process.credentials = Credentials(*procfs.identity(pid))
         process.container, process.cgroup = containers.place(procfs.read(pid, "cgroup", 8192), 0)
-        process.arguments = _texts(tuple(procfs.read(pid, "cmdline", 65536).split(b"\0")[:-1]))
+        words, process.args_truncated = records.shorten(procfs.read(pid, "cmdline").split(b"\0")[:-1], False)
+        process.arguments = _texts(words)
         process.is_exec = bool(process.arguments)
         process.file = make_file(users, procfs.link(pid, "exe"), procfs.status_of(pid, "exe"))
     except (OSError, KeyError, ValueError, IndexError):
