@@ -76,13 +76,21 @@ class Names:
     def unknown(self, name: str, offset: int) -> NoReturn:
         event = name.partition(".")[0]
         if "." not in name:
-            hint = nearest(name, list(self.macros) + list(CONSTANTS))
+            hint = self.whole_name(name) or nearest(name, list(self.macros) + list(CONSTANTS))
             self.fail(offset, "unknown_macro", f"{name} is no macro, constant or field{hint}")
         events = {field.partition(".")[0] for field in self.table.fields}
         if event not in events:
             self.fail(offset, "unknown_field", f"unknown event type {event}{nearest(event, events)}")
         near = [field for field in self.table.fields if field.startswith(event + ".")]
         self.fail(offset, "unknown_field", f"unknown field {name}{nearest(name, near)}")
+
+    def whole_name(self, name: str) -> str:
+        """A hint at the field of the rule's event, or of the process, whose last part this is, or at any; "" without one."""
+        for event in [field.event for field, _ in self.reads.values() if field.event] + ["process"]:
+            if event + "." + name in self.table.fields:
+                return f"; did you mean {event}.{name}?"
+        found = next((field for field in self.table.fields if field.partition(".")[2] == name), "")
+        return f"; a field's name begins with its event, as in {found}" if found else ""
 
     def indexed(self, name: str, offset: int) -> Typed:
         """iterable[REGISTER].attribute, or array[NUMBER]."""
