@@ -70,6 +70,9 @@ def test_an_error_has_its_place_and_a_caret(tmp_path: Path) -> None:
     ({"id": "x", "expression": "exec.uid == "}, "syntax_error", "expected"),
     ({"id": "x", "expression": 'exec.uid == "root"'}, "type_mismatch", "an integer with a text"),
     ({"id": "x", "expression": "exec.uid == ROOT"}, "unknown_macro", "no macro, constant or field"),
+    ({"id": "x", "expression": 'unlink.file.path == "/x" && retval == 13'}, "unknown_macro", "did you mean unlink.retval?"),
+    ({"id": "x", "expression": "uid == 0 && exec.pid == 7"}, "unknown_macro", "did you mean process.uid?"),
+    ({"id": "x", "expression": 'request == 16 && ptrace.tracee.uid == 7'}, "unknown_macro", "as in ptrace.request"),
     ({"id": "x", "expression": "exec.retval == EACCESS"}, "unknown_field", "unknown field exec.retval"),
     ({"id": "x", "expression": "open.retval == EACCESS"}, "unknown_macro", "did you mean EACCES?"),
     ({"id": "x", "expression": "exec.uid == ${x}"}, "unknown_variable", "no action sets the variable x"),
@@ -139,6 +142,31 @@ def test_the_summary_counts_rules_fields_and_actions(tmp_path: Path) -> None:
     assert "active    3 rules: exec 2, open 1" in told
     assert "fields    3" in told
     assert "actions   2: log 1, set 1" in told
+
+
+def test_actions_that_are_left_out_are_not_counted(tmp_path: Path) -> None:
+    actions = [{"kil": {"signal": "SIGKILL"}}, {"kill": {"signal": "SIGFOO"}}, {"kill": {"signal": "SIGTERM"}},
+               {"coredump": {"process": True}}]
+    told = lines(check(policy(tmp_path, dict(GOOD, actions=actions))))
+    assert "actions   2: coredump 1, kill 1" in told
+    assert told[-1] == "2 errors, 1 warning, 0 notes"
+
+
+def test_a_rule_on_file_changes_counts_as_one(tmp_path: Path) -> None:
+    actions = [{"log": {"level": "info"}}, {"coredump": {"process": True}}]
+    path = policy(tmp_path, GOOD, {"id": "fim", "expression": 'fim.write.file.path == "/x"', "actions": actions},
+                  {"id": "off", "expression": 'fim.write.file.path == "/x"', "disabled": True})
+    told = lines(check("--explain", path))
+    for line in ("active    2 rules: exec 1, fim.write 1", "actions   2: coredump 1, log 1", "idle      1 action; --verbose names them",
+                 "inactive  1 rule: disabled 1; --verbose names them"):
+        assert line in told, line
+    assert {"fim (open): ", "fim (unlink): "} <= {line.partition("): ")[0] + "): " for line in told}
+    assert not any("__fim" in line or "shared" in line for line in told)
+    (stops,) = [line for line in told if line.startswith("stops ")]
+    assert " for 2 rules: " in stops
+    found = document(path)
+    assert [(rule["id"], rule["event"]) for rule in found["rules"]] == [("good", "exec"), ("fim", "fim.write")]
+    assert [(one["id"], one["status"]) for one in found["inactive"]] == [("off", "disabled")]
 
 
 def test_the_json_form_has_the_keys_that_are_documented(tmp_path: Path) -> None:

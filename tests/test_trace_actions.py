@@ -45,6 +45,26 @@ def test_kill_ends_the_offender_and_nobody_else(tmp_path: Path) -> None:
     assert action["processes"] == [{"pid": detection["process"]["pid"], "status": "performed", "why": ""}]
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_rule_on_file_changes_keeps_its_name(tmp_path: Path, form: str) -> None:
+    """In detections, log lines and what is told at the end."""
+    target, output = tmp_path / "target", tmp_path / "out"
+    target.write_text("")
+    policy = write_policy(tmp_path / "p.json", [rule("fimw", 'fim.write.file.path == "%s"' % target, every="1h", actions=[
+        {"log": {"level": "info", "message": "told"}}])])
+    script = ': > "$0"; : > "$0"; chmod 600 "$0"; mv "$0" "$0.new"'
+    result = run(trace_command(["sh", "-c", script, str(target)], ["--policy", policy, "--format", form, "--output", str(output)]))
+    assert result.status == 0
+    written, errors = output.read_text("utf-8"), result.stderr.decode()
+    assert "__fim" not in written + errors
+    assert "rule fimw: told" in errors and "too often: fimw 1" in errors
+    if form == "json":
+        assert [(one["agent"]["rule_id"], one["evt"]["name"]) for one in detections(output)] == [
+            ("fimw", "open"), ("fimw", "chmod"), ("fimw", "rename")]
+    else:
+        assert written.count("  fimw  ") == 3
+
+
 def test_other_signals_can_be_caught(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     marker.write_text("")

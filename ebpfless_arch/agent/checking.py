@@ -145,12 +145,13 @@ def _by_count(counts: Dict[str, int]) -> Dict[str, int]:
 def _summary(loaded: LoadedPolicies, warned: List[Warned]) -> Dict[str, Any]:
     """The numbers, as the JSON form has them."""
     levels = Counter(one.level for one in warned)
+    written = _written(loaded.rules)
     return {
-        "active": len(loaded.rules),
-        "by_event": _by_count(Counter(rule.event_type for rule in loaded.rules)),
+        "active": len(written),
+        "by_event": _by_count(Counter(_written_event(rule) for rule in written)),
         "inactive": _by_count(Counter(one.status for one in loaded.skipped)),
         "fields": sorted({name for rule in loaded.rules for name in rule.checked.fields}),
-        "actions": _by_count(Counter(kind for rule in loaded.rules for kind in _action_kinds(rule))),
+        "actions": _by_count(Counter(kind for rule in written for kind in rule.kinds)),
         "deny": _denying(loaded),
         "errors": len(loaded.problems), "warnings": levels["warning"], "notes": levels["note"]}
 
@@ -163,11 +164,13 @@ def _denying(loaded: LoadedPolicies) -> Dict[str, int]:
     return {"rules": len(rules), "at_entry": len(rules - late)}
 
 
-def _action_kinds(rule: Rule) -> List[str]:
-    """What the actions of a rule are, as its policy has them."""
-    actions = rule.entry.get("actions")
-    return [str(kind) for action in (actions if isinstance(actions, list) else []) if isinstance(action, dict)
-            for kind in action if kind != "filter"]
+def _written(rules: Iterable[Rule]) -> List[Rule]:
+    """One for each rule as the policies have them; a rule about `fim.write.file.*` runs as several."""
+    return list({(rule.file, rule.base_id): rule for rule in reversed(list(rules))}.values())[::-1]
+
+
+def _written_event(rule: Rule) -> str:
+    return "fim.write" if rule.is_copy else rule.event_type
 
 
 def _document(loaded: LoadedPolicies, warned: List[Warned]) -> Dict[str, Any]:
@@ -175,7 +178,7 @@ def _document(loaded: LoadedPolicies, warned: List[Warned]) -> Dict[str, Any]:
     return {
         "policies": [{"file": policy.path, "name": policy.name, "version": policy.version,
                       "rules": len(policy.rules), "macros": len(policy.macros)} for policy in loaded.policies],
-        "rules": [{"file": rule.file, "id": rule.id, "event": rule.event_type} for rule in loaded.rules],
+        "rules": [{"file": rule.file, "id": rule.base_id, "event": _written_event(rule)} for rule in _written(loaded.rules)],
         "errors": [{"file": one.file, "what": one.what, "id": one.rule_id, "line": one.line, "column": one.column,
                     "reason": one.reason, "message": one.message, "excerpt": one.excerpt} for one in loaded.problems],
         "warnings": [one._asdict() for one in warned],

@@ -161,7 +161,7 @@ class Agent(Receiver):
         """Act on the rules that match an event, and tell of them."""
         for rule in matching:
             self.detections += 1
-            self.detections_by_rule[rule.id] = self.detections_by_rule.get(rule.id, 0) + 1
+            self.detections_by_rule[rule.base_id] = self.detections_by_rule.get(rule.base_id, 0) + 1
             self._performed = []
             run_actions(rule, event, self._hands)
             if not rule.silent and rule.limiter.allows(event):
@@ -170,7 +170,7 @@ class Agent(Receiver):
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
         """What the action `log` asks for; lines of the level debug are left out unless they are wanted."""
         if level != "debug" or self._verbose:
-            self._voice.log(level, "rule %s: %s" % (rule.id, printable(message or headline(event))))
+            self._voice.log(level, "rule %s: %s" % (rule.base_id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
         """The actions `kill` and `deny`."""
@@ -230,7 +230,7 @@ class Agent(Receiver):
                          key=lambda rule: -rule.limiter.held_back)
         if not limited:
             return
-        named = ["%s %d" % (rule.id, rule.limiter.held_back) for rule in limited[:_LIMITED_NAMED]]
+        named = ["%s %d" % (rule.base_id, rule.limiter.held_back) for rule in limited[:_LIMITED_NAMED]]
         if len(limited) > _LIMITED_NAMED:
             named.append("%d other rules" % (len(limited) - _LIMITED_NAMED))
         self._voice.complain("%d detections were not written, for their rules matched too often: %s"

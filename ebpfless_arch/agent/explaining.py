@@ -1,7 +1,6 @@
 """`ebpfless check --explain`: what each rule costs, as the calls at which programs stop for it."""
 
-from collections import Counter
-from typing import Any, Counter as Counts, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import interest_of
 from ebpfless_arch.events.interest import ALWAYS, Interest
@@ -33,11 +32,14 @@ def explain(rules: RuleSet) -> List[Explained]:
     """What each of the rules costs."""
     interests = [interest_of(RuleSet([rule]), False) for rule in rules.rules]
     rows = [_own_rows(interest) for interest in interests]
-    users: Counts[str] = Counter(call for own in rows for call in {row.call for row in own})
+    users: Dict[str, Set[Tuple[str, str]]] = {}
+    for rule, own in zip(rules.rules, rows):
+        for row in own:
+            users.setdefault(row.call, set()).add((rule.file, rule.base_id))
     found = []
     for rule, interest, own in zip(rules.rules, interests, rows):
         cases = interest.cases.get(rule.event_type, ())
-        stops = tuple(Stop(row.call, _conditions(row, interest), _times(row, interest), users[row.call] - 1)
+        stops = tuple(Stop(row.call, _conditions(row, interest), _times(row, interest), len(users[row.call]) - 1)
                       for row in sorted(own, key=lambda row: row.call))
         found.append(Explained(rule, stops, bool(cases) and all(case.path is not None for case in cases)))
     return found
@@ -85,11 +87,11 @@ def lines(rules: RuleSet) -> List[str]:
     explained = explain(rules)
     found = []
     for one in explained:
-        found.append("%s (%s): %s" % (one.rule.id, one.rule.event_type, _summary(one)))
+        found.append("%s (%s): %s" % (one.rule.base_id, one.rule.event_type, _summary(one)))
         found += ["    %s%s: %s a call; %s" % (stop.call, stop.conditions and " if " + stop.conditions, stop.times,
                                                _sharing(stop.shared)) for stop in one.stops]
     calls = sorted({stop.call for one in explained for stop in one.stops})
-    found.append("stops     %d calls for %d rules%s" % (len(calls), len(rules.rules), ": " + ", ".join(calls) if calls else ""))
+    found.append("stops     %d calls for %d rules%s" % (len(calls), len({(rule.file, rule.base_id) for rule in rules.rules}), ": " + ", ".join(calls) if calls else ""))
     return found
 
 
@@ -107,7 +109,7 @@ def _sharing(shared: int) -> str:
 
 def document(rules: RuleSet) -> List[Dict[str, Any]]:
     """The same as plain data."""
-    return [{"rule": one.rule.id, "event": one.rule.event_type, "by_path": one.path, "stops": _plain(one.stops)}
+    return [{"rule": one.rule.base_id, "event": one.rule.event_type, "by_path": one.path, "stops": _plain(one.stops)}
             for one in explain(rules)]
 
 

@@ -311,22 +311,24 @@ class _Loader:
         site = Site(self.compiler, self.variables, checked.event_type, tags, fim, checked.fields)
         limiter = self.build_limiter(entry, site)
         site = site._replace(limiter=limiter)
-        actions = [action for action in [self.build_action(candidate, plan, site, compiled) for plan in candidate.plans]
-                   if action is not None]
-        return Rule(entry, candidate.policy, name, compiled, actions, limiter)
+        actions: List[Action] = []
+        kinds = [plan.kind for plan in candidate.plans if self.build_action(candidate, plan, site, compiled, actions)]
+        return Rule(entry, candidate.policy, name, compiled, actions, limiter, kinds)
 
-    def build_action(self, candidate: _Candidate, plan: Plan, site: Site, compiled: Compiled) -> Optional[Action]:
-        """None for an action that cannot run; what of it is told. Raises ActionError."""
+    def build_action(self, candidate: _Candidate, plan: Plan, site: Site, compiled: Compiled, built: List[Action]) -> bool:
+        """Builds an action, if it can run here, and tells if not; False for one with a mistake. Raises ActionError."""
         path, rule_id = candidate.policy.path, text_of(candidate.entry, "id")
         try:
-            return build_action(plan, site)
+            built.append(build_action(plan, site))
         except Idle as reason:
-            if not compiled.checked.unavailable:
-                status = "late" if isinstance(reason, Late) else "unavailable"
-                self.idle_actions.append(Skipped(path, rule_id, status, f"action {plan.kind}: {reason}"))
+            status = "late" if isinstance(reason, Late) else "unavailable"
+            idle = Skipped(path, rule_id, status, f"action {plan.kind}: {reason}")
+            if not compiled.checked.unavailable and not (site.fim and idle in self.idle_actions):
+                self.idle_actions.append(idle)
         except ValueError as error:
             self.problem(candidate, "rule", "error", f"{error}; the action is left out")
-        return None
+            return False
+        return True
 
     def build_limiter(self, entry: Entry, site: Site) -> Limiter:
         """The limit of a rule. Raises ActionError for an unknown field."""
@@ -340,11 +342,16 @@ class _Loader:
 
     def keep(self, rule: Rule) -> None:
         if rule.entry.get("disabled") is True:
-            self.skipped.append(Skipped(rule.file, rule.id, "disabled", "disabled in the policy"))
+            self.set_aside(Skipped(rule.file, rule.base_id, "disabled", "disabled in the policy"))
         elif rule.checked.unavailable:
-            self.skipped.append(Skipped(rule.file, rule.id, "unavailable", "; ".join(rule.checked.unavailable)))
+            self.set_aside(Skipped(rule.file, rule.base_id, "unavailable", "; ".join(rule.checked.unavailable)))
         else:
             self.rules.append(rule)
+
+    def set_aside(self, skipped: Skipped) -> None:
+        """Tells once of what concerns several copies of a rule."""
+        if not self.skipped or skipped != self.skipped[-1]:
+            self.skipped.append(skipped)
 
 
 def _contradiction(first: Definition, second: Definition) -> str:

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 class Rule:
     """One compiled rule: `entry` is as the policy has it, `actions` are ready to run, in their order.
 
-    `limiter` says when the rule may be told once more; silent rules never are.
+    `limiter` says when the rule may be told once more; silent rules never are. `base_id` is its id in the policy, which people
+    are told; `id` differs from it in the copies of a rule about `fim.write.file.*`. `kinds` are those of the policy's sound
+    actions, also of such as cannot run here.
     """
 
-    __slots__ = ("id", "base_id", "version", "description", "expression", "event_type", "tags", "product_tags",
+    __slots__ = ("id", "base_id", "kinds", "version", "description", "expression", "event_type", "tags", "product_tags",
                  "severity", "policy_name", "policy_version", "file", "silent", "priority", "actions", "entry",
                  "checked", "test", "limiter")
 
     def __init__(self, entry: Entry, policy: PolicyFile, rule_id: str, compiled: "Compiled",
-                 actions: Iterable[Action] = (), limiter: Optional[Limiter] = None) -> None:
+                 actions: Iterable[Action] = (), limiter: Optional[Limiter] = None, kinds: Iterable[str] = ()) -> None:
         self.id = rule_id
+        self.kinds = tuple(kinds)
         self.base_id = text_of(entry, "id")
         self.version = text_of(entry, "version")
         self.description = text_of(entry, "description")
@@ -46,6 +49,11 @@ class Rule:
         self.entry = entry
         self.checked: "Checked" = compiled.checked
         self.test: "Test" = compiled.test
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is one of several that a rule of the policy has become."""
+        return self.id != self.base_id
 
     def __repr__(self) -> str:
         return f"Rule({self.id!r}, {self.event_type})"

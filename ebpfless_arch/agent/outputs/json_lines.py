@@ -39,7 +39,7 @@ class JsonLines(Lines):
 
 def about(rule: Rule) -> Dict[str, Any]:
     """The agent's part of a detection: the rule and its policy."""
-    found = {"rule_id": rule.id, "policy_name": rule.policy_name}
+    found = {"rule_id": rule.base_id, "policy_name": rule.policy_name}
     if rule.version:
         found["rule_version"] = rule.version
     if rule.policy_version:

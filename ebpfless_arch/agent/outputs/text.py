@@ -41,4 +41,4 @@ class Text(Lines):
         severity = "%-8s" % rule.severity.upper()
         if self._colours and rule.severity in _COLOURS:
             severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
-        return "%s  %s" % (severity, rule.id)
+        return "%s  %s" % (severity, rule.base_id)
