@@ -179,7 +179,6 @@ def run_trace(arguments: Given) -> int:
 
 
 def _trace(arguments: Given) -> int:
-    from ebpfless_arch.agent import local
     from ebpfless_arch.agent.options import UsageError
 
     command, pids, followed = arguments.operands, arguments.pid or [], arguments.follow or []
@@ -189,12 +188,17 @@ def _trace(arguments: Given) -> int:
     if not command and not pids and not followed:
         raise UsageError("no command; say 'ebpfless trace -- COMMAND [ARG...]', or --pid PID for one that runs")
     if pids or followed:
+        _end_when_told("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+    from ebpfless_arch.agent import local  # only now: it loads much
+
+    if pids or followed:
         return local.attach([pid for group in pids for pid in group], followed, arguments.config, _given(arguments))
     return local.trace(command, arguments.config, _given(arguments))
 
 
 def run_probe(arguments: Given) -> int:
     """`ebpfless probe`."""
+    _end_when_told("SIGINT", "SIGTERM")
     from ebpfless_arch.agent import probe
 
     return probe.run(arguments.config, _given(arguments))
@@ -350,6 +354,16 @@ def _die_of_interrupts() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _end_when_told(*names: str) -> None:
+    """Until somebody else takes these signals they end us with status 0, as they do later: nothing has begun yet. One that
+    whoever started us had ignored stays so."""
+    import signal
+
+    for number in [getattr(signal, name) for name in names]:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os._exit(0))
 
 
 def _run(command: Command, words: List[str]) -> int:

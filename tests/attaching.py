@@ -49,6 +49,36 @@ def slowness() -> float:
     return max(1.0, (time.monotonic() - began) / (time.process_time() - used))
 
 
+class Loading:
+    """A run of ebpfless that waits for its policy; `arguments` follow the option that names it."""
+
+    def __init__(self, command: str, folder: Path, arguments: Sequence[str]) -> None:
+        self._pipe = str(folder / "policy.json")
+        self._end = -1
+        os.mkfifo(self._pipe)
+        self.session = Session(ebpfless(command, "--policy", self._pipe, *arguments))
+
+    def __enter__(self) -> Session:
+        self.session.__enter__()
+        try:
+            wait_until(self._is_read, "the policy is asked for")
+        except AssertionError:
+            raise AssertionError(self.session.errors())
+        return self.session
+
+    def _is_read(self) -> bool:
+        try:
+            self._end = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        return True
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.session.__exit__(kind, value, traceback)
+        os.close(self._end)
+
+
 class Growing:
     """An output that is being written: each line is read once, and the last one when it is whole."""
 

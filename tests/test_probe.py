@@ -1,6 +1,7 @@
 """`ebpfless probe` and tracers that report to it, as processes: what arrives, and whose it is."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any, List, Tuple
 
 import pytest
 
+from attaching import Loading
 from blackbox import Event, ebpfless, environment, read_events, rule, run, run_traced, wait_until, write_policy
 from probes import Probe, free_port
 
@@ -98,6 +100,14 @@ def test_a_probe_that_cannot_listen_ends_with_125(tmp_path: Path) -> None:
             result = run(ebpfless("probe", *options))
             assert result.status == (2 if "0x" in options[1] else 125) and result.stderr.count(b"\n") == 1, result.stderr
             assert words in result.stderr.decode() and result.stderr.startswith(b"ebpfless probe: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_probe_that_is_told_to_end_while_it_loads_ends_as_later(number: int, tmp_path: Path) -> None:
+    with Loading("probe", tmp_path, ["--listen", "unix:%s" % (tmp_path / "socket")]) as probe:
+        os.kill(probe.pid, number)
+        result = probe.finish(30)
+    assert (result.status, result.stderr) == (0, b"")
 
 
 def test_a_probe_that_is_not_reached_is_told_where_somebody_asks(tmp_path: Path) -> None:

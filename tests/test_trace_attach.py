@@ -10,7 +10,7 @@ from typing import List
 
 import pytest
 
-from attaching import Attached, field, states, tasks, tracers
+from attaching import END, Attached, Loading, field, states, tasks, tracers
 from blackbox import (Compiler, Event, Session, ebpfless, environment, execs_of, is_detection, named, opens_of, retval, rule, run,
                       status_field, wait_until, write_policy)
 from ordinary import copy_for_all, become_nobody, interpreter
@@ -182,6 +182,22 @@ def test_what_ends_it(number: int, file: Path, tmp_path: Path) -> None:
         with Attached([program.pid], tmp_path / "events") as trace:
             assert trace.end(number).status == 0
         assert set(tracers(program.pid)) == {0}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_who_is_told_to_end_while_it_loads_ends_as_later(number: int, file: Path, tmp_path: Path) -> None:
+    with threads(file) as program:
+        with Loading("trace", tmp_path, ["--probe-addr", "none", "--pid", str(program.pid)]) as trace:
+            os.kill(trace.pid, number)
+            result = trace.finish(END)
+        assert (result.status, result.stderr) == (0, b"")
+        assert set(tracers(program.pid)) == {0}
+
+
+def test_a_command_that_has_not_begun_is_ended_by_the_signal_itself(tmp_path: Path) -> None:
+    with Loading("trace", tmp_path, ["--probe-addr", "none", "--", "true"]) as trace:
+        os.kill(trace.pid, signal.SIGTERM)
+        assert trace.finish(END).status == -signal.SIGTERM
 
 
 @pytest.mark.slow

@@ -96,6 +96,7 @@ class Probe(Host):
         self._stopping = False
         self._room = _raise_descriptor_limit() - _SPARE_DESCRIPTORS
         self._guests = endpoints.trusted_uids() + _ids(settings["probe.peers"])
+        self._wake = self._catch_signals()
         given = given_doors(self._visit)
         self._doors = list(given)
         for text in [] if given else self._addresses():
@@ -104,7 +105,6 @@ class Probe(Host):
         for door in self._doors:
             self._selector.register(door, selectors.EVENT_READ, door)
         self._check_secrecy()
-        self._wake = self._catch_signals()
         self._pages = self._serve_pages(settings["probe.http"])
         self._outlook = self._look_out() if settings["probe.system"] or settings["probe.watch"] else None
         voice.complain("the probe listens on %s with %d rules" % (self._where, len(policies.rules.rules)))

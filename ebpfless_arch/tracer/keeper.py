@@ -112,7 +112,7 @@ class Keeper:
     def _carry_out(self, plan: Plan, receiver: Receiver) -> None:
         self._plan = plan
         self._receiver = receiver
-        # Until now a signal ended us, as there was nobody to pass it to.
+        # Until now a signal ended us, as there was nobody to pass it to, or nobody to let go.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._signals = signals.open_signals(signals.catchable())
         launch.send_plan(self._orders, plan)
