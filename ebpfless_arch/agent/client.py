@@ -180,6 +180,7 @@ class Client:
     def _fail(self, error: Exception) -> None:
         """Try the next address at once, and all of them again after a pause that becomes longer and longer."""
         was_up = self.link is not None
+        self.trouble = self._turned_away() or str(getattr(error, "strerror", "") or error)
         self.close()
         if was_up:
             self._pause, self._places = _FIRST_PAUSE_SECONDS, []
@@ -189,8 +190,13 @@ class Client:
         else:
             self._due = now + self._pause * (0.8 + 0.4 * os.urandom(1)[0] / 255)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        self.trouble = str(getattr(error, "strerror", "") or error)
         self._handler.on_down(str(error) if isinstance(error, (WireError, _UnknownHost)) else "", was_up)
+
+    def _turned_away(self) -> str:
+        """What may be the reason where a socket's owner has closed the connection before a word; "" where that is not so."""
+        if self._link is None or self._link.state != link.WAITING or self._place is None or self._place.family != socket.AF_UNIX:
+            return ""
+        return "the probe has closed the connection at once; user %d may not be among its --peers" % os.geteuid()
 
     # --- the link ------------------------------------------------------------------
 
