@@ -269,6 +269,25 @@ def test_metrics_and_health(tmp_path: Path) -> None:
         assert probe.stop() == 0
 
 
+def test_a_policy_whose_rules_are_all_off_is_warned_of(tmp_path: Path) -> None:
+    warning, off = "ebpfless: warning: no rule is active, so nothing is detected\n", rule("r", 'open.file.path == "/a"', disabled=True)
+    policy = write_policy(tmp_path / "p.json", [rule("r", 'open.file.path == "/a"')])
+    with Probe(tmp_path, "--policy", policy) as probe:
+        assert warning not in probe.errors()
+        write_policy(tmp_path / "p.json", [off])
+        probe.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: probe.errors().endswith("ebpfless: reloaded: 0 rules\n" + warning), "it is warned of")
+        assert probe.stop() == 0
+    with Probe(tmp_path, "--policy", policy) as probe:
+        wait_until(lambda: probe.errors().endswith(" with 0 rules\n" + warning), "it is warned of at the start as well")
+        assert probe.stop() == 0
+
+
+def test_a_file_for_the_process_id_that_cannot_be_written_is_all_that_is_said() -> None:
+    result = run(ebpfless("probe", "--listen", "127.0.0.1:%d" % free_port(), "--pid-file", "/nowhere/x"))
+    assert result[:3] == (2, b"", b"ebpfless probe: --pid-file /nowhere/x: No such file or directory\n")
+
+
 def test_a_service_manager_is_told(tmp_path: Path) -> None:
     path, pid_file = str(tmp_path / "notify"), tmp_path / "pid"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -107,7 +107,6 @@ class Probe(Host):
         self._check_secrecy()
         self._pages = self._serve_pages(settings["probe.http"])
         self._outlook = self._look_out() if settings["probe.system"] or settings["probe.watch"] else None
-        voice.complain("the probe listens on %s with %d rules" % (self._where, len(policies.rules.rules)))
 
     def __enter__(self) -> "Probe":
         return self
@@ -175,6 +174,8 @@ class Probe(Host):
 
     def serve(self) -> None:
         """Until a signal says that it is enough."""
+        self._voice.complain("the probe listens on %s with %d rules" % (self._where, len(self._policies.rules.rules)))
+        self._warn_of_silence()
         self._supervisor.tell("READY=1", "STATUS=listening on %s" % self._where)
         _settle_in()
         pause = min(_TURN_SECONDS, self._supervisor.pause or _TURN_SECONDS)
@@ -379,12 +380,17 @@ class Probe(Host):
             else:
                 self._stopping = True
 
+    def _warn_of_silence(self) -> None:
+        if not self._policies.rules.rules:
+            self._voice.complain("warning: no rule is active, so nothing is detected", "warning")
+
     def _reload(self) -> None:
         reload = self._policies.reload()
         self._voice.complain(reload.line)
         for problem in reload.problems:
             self._voice.complain(str(problem), "error")
         if reload.taken:
+            self._warn_of_silence()
             self._agent.use(self._policies.rules)
             for peer in self._peers.values():
                 peer.want(self._interest())
