@@ -215,7 +215,10 @@ def test_what_is_switched_off_runs_its_command_untraced(variable: str) -> None:
     off = run(ebpfless("trace", "--", "sh", "-c", shown), env=environment(**{variable: "false"}))
     assert traced.status == off.status == -15
     assert traced.stdout != native.stdout == off.stdout == b"TracerPid:\t0\n"
-    assert off.stderr == b""
+    key = variable[3:].lower().replace("config_", "config.").replace("ebpfless_", "ebpfless.")
+    assert off.stderr == ("ebpfless: nothing is traced: %s is false (%s)\n" % (key, variable)).encode()
+    attached = run(ebpfless("trace", "--pid", str(os.getpid())), env=environment(**{variable: "false"}))
+    assert attached == (0, b"", off.stderr, [])
 
 
 def test_the_pages_made_from_tables_are_current() -> None:

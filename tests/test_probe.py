@@ -126,6 +126,15 @@ def test_a_probe_that_is_not_reached_is_told_where_somebody_asks(tmp_path: Path)
         "ebpfless: the probe is not looked for at no..such..host:5678 for now: no name server knows that host")
 
 
+def test_options_that_are_for_a_probe_alone_are_told_where_none_is_looked_for() -> None:
+    words = ["trace", "--secret-file", "/nowhere", "--spool-file", "/nowhere/x"]
+    assert run(ebpfless(*words, "--probe-addr", "none", "--", "sh", "-c", "exit 7")) == (
+        7, b"", b"ebpfless: --secret-file, --spool-file: without effect, for no probe is looked for (none, by --probe-addr)\n", [])
+    # A configuration is for others as well.
+    assert run(ebpfless("trace", "--probe-addr", "none", "--", "true"),
+               env=environment(EBPFLESS_TRACE_SPOOL_FILE="/nowhere/x")) == (0, b"", b"", [])
+
+
 def test_with_verbose_it_is_told_how_much_the_probe_got(tmp_path: Path) -> None:
     with Probe(tmp_path) as probe:
         result = run(probe.tracer(["sh", "-c", "cat /etc/shadow >/dev/null"], "--wait-probe", "20", "--verbose"))

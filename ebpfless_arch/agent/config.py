@@ -32,8 +32,7 @@ class Config:
     @property
     def enabled(self) -> bool:
         """Whether anything is to be watched at all."""
-        watch = "runtime_security_config."
-        return bool(self[watch + "enabled"] and self[watch + "ebpfless.enabled"])
+        return all(self[key] for key in settings.SWITCHES)
 
 
 def load(path: str = "", flags: Mapping[str, Any] = {}, environment: Mapping[str, str] = os.environ) -> Config:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
+from ebpfless_arch.agent.settings import SWITCHES
 from ebpfless_arch.events.interest import Interest, packed
 from ebpfless_arch.tracer.keeper import Keeper, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
@@ -13,6 +14,8 @@ from ebpfless_arch.tracer.receiver import Receiver
 _NOTHING_ATTACHED = 1
 # A command that is over sooner is not worth a second process.
 _SYSTEM_DELAY_SECONDS = 1.0
+# Of use only where there is a probe.
+_OF_A_LINK = ("runtime_security_config.ebpfless.secret_file", "trace.wait_probe", "trace.spool", "trace.spool_file")
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.config import Config
@@ -40,6 +43,7 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
         words = [os.fsencode(word) for word in command]
         if settings.enabled:
             return _run(keeper, words, settings)
+    _tell_why_not(settings)
     return run_untraced(words, settings["trace.uid"], settings["trace.gid"])
 
 
@@ -55,7 +59,18 @@ def attach(pids: List[int], followed: List[str], config_file: str, flags: Mappin
             if flags.get(key) is not None and flags[key] is not False:
                 raise UsageError("%s is for a COMMAND, and --pid is for programs that run already"
                                  % settings.values[key].origin)
-        return _attach(keeper, list(dict.fromkeys(pids)), followed, settings) if settings.enabled else 0
+        if settings.enabled:
+            return _attach(keeper, list(dict.fromkeys(pids)), followed, settings)
+    _tell_why_not(settings)
+    return 0
+
+
+def _tell_why_not(settings: "Config") -> None:
+    """Nothing is traced: by which setting."""
+    from ebpfless_arch.agent import evaluation
+
+    key = next(key for key in SWITCHES if not settings[key])
+    evaluation.voice_of(settings, "trace").complain("nothing is traced: %s is false (%s)" % (key, settings.values[key].origin))
 
 
 def _abis() -> Sequence[Abi]:
@@ -113,8 +128,17 @@ def _receiver(agent: "Agent", interest: Interest, settings: "Config", command: L
     agent.source.processes.live_in(around.container)
     if settings["runtime_security_config.ebpfless.socket"] == "none":
         around.ask(lambda: agent.describe(around.tags))
+        _tell_of_idle_flags(agent, settings)
         return agent, interest
     return linking.link(agent, interest, settings, around, command, pids)
+
+
+def _tell_of_idle_flags(agent: "Agent", settings: "Config") -> None:
+    """A file that an option names is not even looked at; what stands in a configuration for all may well be for others."""
+    flags = [value.origin for value in map(settings.values.__getitem__, _OF_A_LINK) if value.origin.startswith("--")]
+    if flags:
+        agent.notice("%s: without effect, for no probe is looked for (none, by %s)"
+                     % (", ".join(flags), settings.values["runtime_security_config.ebpfless.socket"].origin))
 
 
 def _with_system(receiver: Receiver, agent: "Agent", settings: "Config", delay: float,

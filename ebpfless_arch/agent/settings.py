@@ -31,6 +31,9 @@ class Setting(NamedTuple):
 _WATCH = "runtime_security_config"
 _PROBE = ("probe",)
 
+SWITCHES = (_WATCH + ".enabled", _WATCH + ".ebpfless.enabled")
+"""Where one of these is false, nothing is traced."""
+
 SETTINGS = (
     Setting(_WATCH + ".enabled", "bool", "true", "false: trace runs its command untraced"),
     Setting(_WATCH + ".ebpfless.enabled", "bool", "true", "the same, for this agent alone"),
