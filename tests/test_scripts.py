@@ -42,3 +42,17 @@ def test_bundle_takes_one_file_and_no_option(tmp_path: Path) -> None:
         assert result[:3] == (2, b"", ("scripts/bundle: '%s' is too much: one FILE is all that it takes; see --help\n"
                                        % wrong).encode())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schema_that_is_not_there_can_be_named(tmp_path: Path) -> None:
+    """A copy of the script alone: nothing lies beside it."""
+    script, lines = tmp_path / "a" / "scripts" / "check-schema", tmp_path / "lines"
+    script.parent.mkdir(parents=True)
+    shutil.copy(str(REPOSITORY / "scripts" / "check-schema"), str(script))
+    lines.write_text("")
+    result = run([str(script), str(lines)])
+    assert (result.status, result.stdout) == (2, b"") and result.stderr.count(b"\n") == 1
+    assert result.stderr.startswith(b"check-schema: cannot read %b/" % str(tmp_path).encode())
+    assert result.stderr.endswith(b"backend_linux.schema.json; name a copy of Datadog's schema by --schema\n")
+    named = run([str(script), "--schema", "/nowhere", str(lines)])
+    assert named[:3] == (2, b"", b"check-schema: cannot read /nowhere\n")
