@@ -278,6 +278,15 @@ def test_nobody_can_forge_a_line(users: Users) -> None:
     assert "a\\nb\\xff[100] opened /tmp/\\r\\nä\\u202e" in line
 
 
+@pytest.mark.parametrize("words, shown", [
+    ((b"a", b"b c", b"", b"*.x", b"d"), "a 'b c' '' *.x d"), ((b"it's", b'"', b"\t", b"a\nb"), "'it'\\''s' '\"' '\\t' 'a\\nb'"),
+    ((b"a\\nb", b"\xc2\xa0"), "a\\nb '\\xa0'"), ((b"x" * 199, b"y"), "x" * 199 + " ..."), ((b"x" * 200,), "x" * 200),
+    ((b"x" * 198, b"y"), "x" * 198 + " y"), ((b"a b",) + (b"z",) * 200, "'a b'" + " z" * 97 + " ..."), ((), "")])
+def test_arguments_are_words_as_for_a_shell(users: Users, words: Tuple[bytes, ...], shown: str) -> None:
+    event = Processes(users).apply(exec_record(100, b"/bin/x", (b"x",) + words, comm=b"x"))
+    assert text_form.headline(event) == ("x[100] executed /bin/x " + shown).rstrip(" ")
+
+
 def test_a_chain_names_each_program_once(users: Users) -> None:
     model = Processes(users, shell(users))
     model.apply(exec_record(100, b"/usr/bin/sh"))

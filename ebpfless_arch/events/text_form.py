@@ -1,12 +1,12 @@
 """Events as one line of text for people; what a program chose to be called cannot forge a line."""
 
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Sequence
 
 from ebpfless_arch.events import flags, json_form, text_calls, text_network
 from ebpfless_arch.events.model import (BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process,
                                         SnapshotEvent)
-from ebpfless_arch.events.text_parts import file_text, printable, who
+from ebpfless_arch.events.text_parts import file_text, printable, quoted, who
 
 __all__ = ["clock", "headline", "lineage", "printable", "who"]
 
@@ -40,13 +40,24 @@ def lineage(process: Process) -> str:
 def _exec_text(event: Event) -> str:
     assert isinstance(event, ExecEvent)
     process = event.process
-    line = printable(process.args)
-    if len(line) > _ARGUMENTS_SHOWN:
-        line = line[:_ARGUMENTS_SHOWN] + "..."
+    line = _command_line(process.argv)
     script = " by " + file_text(process.interpreter) if process.interpreter.name else ""
     word = "was running already:" if isinstance(event, SnapshotEvent) else "executed"
     return "%s %s%s%s%s" % (word, file_text(process.file), " " + line if line else "", script,
                             _raced_text(event.raced, event.syscall_path))
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """The words as a shell would take them, as far as there is room."""
+    shown: List[str] = []
+    length = -1
+    for word in words:
+        shown.append(quoted(word))
+        length += 1 + len(shown[-1])
+        if length > _ARGUMENTS_SHOWN:
+            break
+    line = printable(" ".join(shown))
+    return line[:_ARGUMENTS_SHOWN] + "..." if len(line) > _ARGUMENTS_SHOWN else line
 
 
 def _raced_text(raced: bool, argument: str) -> str:

@@ -10,6 +10,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 
+def quoted(text: str) -> str:
+    """A word of a command line: in a shell's quotes where it is empty, or where blanks or quotes would make others of it."""
+    if text.split() == [text] and "'" not in text and '"' not in text:
+        return text
+    return "'%s'" % text.replace("'", "'\\''")
+
+
 def _escape(letter: str) -> str:
     code = ord(letter)
     if 0xDC80 <= code <= 0xDCFF:
