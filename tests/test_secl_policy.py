@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
@@ -9,6 +10,8 @@ import pytest
 
 from ebpfless_arch.events.model import Event, ExecEvent, File, OpenEvent, Process
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.rules.attributes import needs_look
+from ebpfless_arch.rules.fields import field_table
 from ebpfless_arch.rules.host import Host, this_host, version_matches
 from ebpfless_arch.rules.policy import LoadedPolicies, PolicyError, load_policies, read_policy
 
@@ -293,3 +296,11 @@ def test_the_published_policy_loads_without_a_problem() -> None:
         "setsockopt setuid signal dns dns.response imds cgroup_write selinux".split())
     reasons = [skipped.reason for skipped in loaded.skipped if skipped.status == "unavailable"]
     assert sum(not reason.startswith("event ") for reason in reasons) == 11
+
+
+def test_the_fields_that_need_a_look_at_the_file_are_those_of_its_attributes() -> None:
+    fields = [field.name for field in field_table().fields.values() if not field.unavailable]
+    files = [name[:-len("inode")] for name in fields if name.endswith(".inode")]
+    assert {"open.file.", "rename.file.destination.", "process.ancestors.interpreter.file."} <= set(files)
+    names = "inode mode rights uid gid user group change_time modification_time".split()
+    assert {name for name in fields if needs_look(name)} == {file + name for file in files for name in names}

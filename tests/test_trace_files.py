@@ -7,10 +7,12 @@ from typing import List
 
 import pytest
 
-from blackbox import Compiler, Event, environment, execs_of, file_path, named, opens_of, retval, run, run_traced
+from blackbox import (Compiler, Event, environment, execs_of, file_path, is_detection, named, opens_of, read_events, retval,
+                      rule, run, run_traced, trace_command, write_policy)
 from ebpfless_arch.abi import MACHINES
 
 ENOENT = -2
+ATTRIBUTES = {"inode", "mode", "uid", "gid", "user", "group", "modification_time", "change_time"}
 
 
 def run_python(code: str, *arguments: object) -> List[Event]:
@@ -40,7 +42,35 @@ def test_attributes_of_an_opened_file(tmp_path: Path) -> None:
 def test_attributes_are_left_out_on_request(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content")
     (event,) = opens_of(run_traced(["cat", str(tmp_path / "file")], ["--disable-stats"]).events, tmp_path / "file")
-    assert not event["file"].get("inode")
+    assert set(event["file"]) & ATTRIBUTES == {"uid", "gid"}  # the schema asks for these
+    assert (event["file"]["uid"], event["file"]["gid"]) == (-1, -1)
+    executable = event["process"]["executable"]
+    assert set(executable) & ATTRIBUTES == {"uid", "gid"} and (executable["uid"], executable["gid"]) == (-1, -1)
+
+
+def test_rules_on_attributes_do_not_run_where_nobody_looks(tmp_path: Path) -> None:
+    """They are told, one line each; the others run."""
+    path, output = tmp_path / "file", tmp_path / "out"
+    opened = 'open.file.path == "%s" && ' % path
+    rules = [rule("own", opened + "open.file.gid != 12347"), rule("by", opened + "process.ancestors.file.mode >= 0"),
+             rule("any", 'fim.write.file.path == "%s" && fim.write.file.uid < 12347' % path),
+             rule("seen", opened + "process.uid >= 0"),
+             rule("set", 'chown.file.path == "%s" && chown.file.destination.gid >= 0' % path)]
+    policy = write_policy(tmp_path / "p.json", rules)
+    found = {}
+    for options in ([], ["--disable-stats"]):
+        output.write_text("")
+        path.write_text("content")
+        command = ["sh", "-c", 'cat "$0"; chgrp "$(id -g)" "$0"; : > "$0"', str(path)]
+        result = run(trace_command(command, ["--policy", policy, "--format", "json", "--output", str(output)] + options))
+        assert (result.status, result.stdout) == (0, b"content")
+        found[len(options)] = {event["agent"]["rule_id"] for event in read_events(str(output)) if is_detection(event)}
+        told = [line for line in result.stderr.decode().splitlines() if "does not run" in line]
+        assert [line.partition("rule '")[2] for line in told] == [
+            "%s': field %s: --disable-stats keeps us from looking at files: the rule does not run" % (name, field)
+            for name, field in (("own", "open.file.gid"), ("by", "process.ancestors.file.mode"), ("any", "open.file.uid"))
+            if options]
+    assert found == {0: {"own", "by", "any", "seen", "set"}, 1: {"seen", "set"}}
 
 
 def test_flags_and_mode_of_a_created_file(tmp_path: Path) -> None:

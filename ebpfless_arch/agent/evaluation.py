@@ -280,7 +280,7 @@ def prepare(config: Config, outer: int = 0) -> Tuple[Agent, Interest]:
 
     `outer` is the process that counts as the parent of a command, 0 where there is none."""
     voice = voice_of(config, "trace")
-    policies = load_rules(config["runtime_security_config.policies.dir"], voice)
+    policies = load_rules(config["runtime_security_config.policies.dir"], voice, not config["trace.disable_stats"])
     users = Users()
     agent = make_agent(policies, config, "trace", voice, own_source(Processes(users, outer_lineage(users, outer))))
     return agent, interest_of(policies.rules, config["trace.events"])
@@ -326,16 +326,19 @@ def _cases(rules: RuleSet) -> Mapping[str, Tuple[Case, ...]]:
     return needed_cases(rules.rules)
 
 
-def load_rules(paths: List[str], voice: Voice) -> Policies:
-    """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes."""
+def load_rules(paths: List[str], voice: Voice, looks: bool = True) -> Policies:
+    """The policies of these paths, the built-in one without any; raises UsageError, and complains of single mistakes.
+    Without `looks` files are not looked at, and it complains of the rules that need it."""
     try:
-        policies = Policies(paths or [BUILT_IN])
+        policies = Policies(paths or [BUILT_IN], looks)
     except PolicyError as error:
         raise UsageError(str(error))
     except NoRules as error:
         _complain_of(error.problems, [], voice)
         raise UsageError(str(error))
     _complain_of(policies.loaded.problems, policies.loaded.idle_actions, voice)
+    for rule in policies.blind:
+        voice.complain("%s: rule '%s': %s: the rule does not run" % (rule.file, rule.rule_id, rule.reason), "warning")
     return policies
 
 

@@ -13,7 +13,7 @@ from ebpfless_arch.rules.actions import Log
 from ebpfless_arch.rules import prepared
 from ebpfless_arch.rules.files import BUILT_IN, PolicyError
 from ebpfless_arch.rules.limits import Limiter
-from ebpfless_arch.rules.loaded import LoadedPolicies, Problem
+from ebpfless_arch.rules.loaded import LoadedPolicies, Problem, Skipped
 from ebpfless_arch.rules.ruleset import Rule, RuleSet
 from ebpfless_arch.rules.store import Store
 
@@ -46,14 +46,17 @@ class Policies:
 
     A reload puts new ones in their place. Variables keep their values and limits
     go on where they are, as far as rules of the same id have the same limit.
+    Without `looks` the tracer does not look at files, and rules that need it to are `blind`: they do not run.
     Raises PolicyError and NoRules.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], looks: bool = True) -> None:
         self.paths = list(paths)
+        self.blind: List[Skipped] = []
+        self._looks = looks
         # The same one for ever: it remembers the digests of files, and how many may be read.
         self._table: "Optional[FieldTable]" = None
-        self.loaded = (prepared.built_in() if self.paths == [BUILT_IN] else None) or self._load()
+        self.loaded = self._usable((prepared.built_in() if self.paths == [BUILT_IN] else None) or self._load())
         self.rules: RuleSet = self.loaded.rule_set
         _refuse_nothing(self.paths, self.loaded)
 
@@ -65,10 +68,19 @@ class Policies:
         except (PolicyError, NoRules) as error:
             problems = error.problems if isinstance(error, NoRules) else []
             return Reload(False, f"kept the old policy: {error}{_counted(problems)}", problems)
+        loaded = self._usable(loaded)
         _take_over_limits(loaded.rules, self.loaded.rules)
         rules = loaded.rule_set
         self.loaded, self.rules = loaded, rules
         return Reload(True, f"reloaded: {_count(len(rules.rules), 'rule')}{_counted(loaded.problems)}", loaded.problems)
+
+    def _usable(self, loaded: LoadedPolicies) -> LoadedPolicies:
+        if self._looks:
+            return loaded
+        from ebpfless_arch.rules.attributes import without_looks
+
+        loaded, self.blind = without_looks(loaded)
+        return loaded
 
     def _load(self, former: Optional[Store] = None) -> LoadedPolicies:
         # The built-in policy does without all that these load.

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from ebpfless_arch.events.model import File
+from ebpfless_arch.events.model import UNKNOWN_ID, File
 from ebpfless_arch.events.records import decoded
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel.statx import FileStatus
@@ -22,7 +22,9 @@ def make_file(users: Users, path: bytes, status: Optional[FileStatus]) -> File:
     else:
         file = File(users, text)
     file.deleted = deleted
-    if status is not None:
+    if status is None:
+        file.uid = file.gid = UNKNOWN_ID
+    else:
         (file.mode, file.inode, file.device, _, file.uid, file.gid, file.size,
          file.modification_time, file.change_time) = status
     return file

@@ -4,7 +4,7 @@ import errno
 import time
 from typing import Any, Dict, List
 
-from ebpfless_arch.events.model import File, Process
+from ebpfless_arch.events.model import UNKNOWN_ID, File, Process
 
 Json = Dict[str, Any]
 
@@ -35,9 +35,11 @@ def error_name(retval: int) -> str:
 
 
 def file_json(file: File) -> Json:
-    """A file; attributes only where they are known."""
-    form: Json = {"path": file.path, "name": file.name, "uid": file.uid, "gid": file.gid}
-    if file.inode:
+    """A file; attributes only where they are known, and -1 for the ids that the schema asks for."""
+    known = file.inode != 0
+    form: Json = {"path": file.path, "name": file.name, "uid": file.uid if known else UNKNOWN_ID,
+                  "gid": file.gid if known else UNKNOWN_ID}
+    if known:
         form.update(inode=file.inode, mode=file.mode, user=file.user, group=file.group,
                     modification_time=timestamp(file.modification_time), change_time=timestamp(file.change_time))
     if file.error:

@@ -13,6 +13,8 @@ from ebpfless_arch.events.records import NOTED_VARIABLES, decoded
 from ebpfless_arch.events.users import Users
 
 UNSET_ID = 0xFFFFFFFF
+# The owner of a file that nobody has looked at: no id of anybody, as for chown(2).
+UNKNOWN_ID = -1
 
 EXITED, CORE_DUMPED, SIGNALED = range(3)
 
