@@ -1,6 +1,7 @@
 """Attach mode: running programs are seen from then on, and left as they were, in whatever state they are."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -351,6 +352,44 @@ def test_another_users_process(public_dir: Path) -> None:
                  preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
     (line,) = result.stderr.decode().splitlines()
     assert result.status == 1 and "belongs to user 0, and we are user 65534; run ebpfless as root" in line
+
+
+UNDUMPABLE = """
+import ctypes, sys
+assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def can_make_user_namespaces() -> bool:
+    return shutil.which("unshare") is not None and run(["unshare", "-Ur", "true"]).status == 0
+
+
+@pytest.mark.skipif(not can_make_user_namespaces(), reason="no user namespaces here")
+def test_a_process_of_an_outer_user_namespace() -> None:
+    with subprocess.Popen(["sleep", "1000"]) as outside:
+        try:
+            result = run(["unshare", "-Ur"] + ebpfless("trace", "--probe-addr", "none", "--pid", str(outside.pid)))
+        finally:
+            outside.kill()
+    (line,) = result.stderr.decode().splitlines()
+    assert result.status == 1 and line.startswith("ebpfless: process %d cannot be traced: we have CAP_SYS_PTRACE" % outside.pid)
+    assert "refuses this one (EPERM): it is of a user namespace outside of ours" in line and "cap-add" not in line
+
+
+@pytest.mark.root
+def test_a_process_that_is_undumpable_for_who_is_not_root(public_dir: Path) -> None:
+    python = interpreter()
+    if python is None:
+        pytest.skip("no interpreter that every user may run")
+    copy_for_all(public_dir)
+    with Session([python, "-c", UNDUMPABLE], preexec_fn=become_nobody, cwd="/") as program:
+        assert program.line() == "ready"
+        result = run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(program.pid))[1:],
+                     preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+    (line,) = result.stderr.decode().splitlines()
+    assert result.status == 1 and "made itself undumpable" in line and line.endswith("; run ebpfless as root"), line
 
 
 @pytest.mark.slow
