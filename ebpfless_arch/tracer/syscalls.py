@@ -99,9 +99,10 @@ _ATTACHES = (Condition(1, values=(_SOL_SOCKET,)), Condition(2, values=_ATTACHING
 _MMAP = (ADDRESS, LENGTH, PROTECTION, FLAGS, FD)
 _ADDRESSED = (FD, SOCKADDR, LENGTH)
 _SOCKET = (FAMILY, TYPE, PROTOCOL)
-# Sockets of interest: netlink, packet, vsock, XDP; raw ones of any family, with SOCK_NONBLOCK and SOCK_CLOEXEC or not.
+# Sockets of interest: netlink, packet, vsock, XDP; raw ones of any family and SOCK_PACKET, by which AF_INET means
+# AF_PACKET, with SOCK_NONBLOCK and SOCK_CLOEXEC or not.
 _OF_SPECIAL_FAMILY = (Condition(0, values=(16, 17, 40, 44)),)
-_OF_SPECIAL_TYPE = (Condition(1, values=(3, 3 | 0x800, 3 | 0x80000, 3 | 0x80800)),)
+_OF_SPECIAL_TYPE = (Condition(1, values=tuple(kind | how for kind in (3, 10) for how in (0, 0x800, 0x80000, 0x80800))),)
 
 
 def _socketcall(number: int, event: str, kinds: Tuple[str, ...], also: Tuple[Condition, ...] = (),

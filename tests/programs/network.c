@@ -229,6 +229,7 @@ static void do_sockets(void) {
     server.sin_port = htons(5300);
     CALL(socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), CALL(socket, AF_PACKET, SOCK_DGRAM, 0x0300);
     CALL(socket, AF_INET, SOCK_RAW, IPPROTO_ICMP), CALL(socket, AF_INET, SOCK_STREAM, 0), CALL(socket, 77, SOCK_RAW, 0);
+    CALL(socket, AF_INET, SOCK_PACKET | SOCK_NONBLOCK, 0x0300);
     server.sin_port = htons(5301);
     if (bind(stream, (struct sockaddr *)&server, sizeof server)) perror("bind");
     CALL(listen, stream, 17), CALL(listen, fd, 3), CALL(listen, 99, 3);
