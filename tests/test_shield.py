@@ -1,6 +1,7 @@
 """A program inside the trace cannot take hold of ebpfless itself, nor make it its debugger; that it tried is told."""
 
 import re
+import sys
 from pathlib import Path
 from typing import List
 
@@ -68,3 +69,27 @@ def test_people_read_who_did_it(tmp_path: Path, compile_c: Compiler) -> None:
     told = tmp_path / "told"
     assert run(trace_command([compile_c("after_us.c"), "traceme", "0"], ["--output", str(told)])).status == 0
     assert re.search(r"  after_us[^ ]*\[\d+\] asked to be traced by its parent", told.read_text())
+
+
+CUTS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+folder = "/proc/%d/fd/" % os.getppid()
+for name in os.listdir(folder):
+    if "ebpfless-pulse" in os.readlink(folder + name):
+        fd = os.open(folder + name, os.O_RDWR)
+        for size in (0, 1 << 20):
+            try:
+                print(os.ftruncate(fd, size))
+            except PermissionError as error:
+                print(error.strerror)
+open("/etc/hostname").close()
+sys.exit(7)
+"""
+
+
+def test_nobody_inside_makes_our_shared_memory_shorter() -> None:
+    """Whoever has it mapped would be killed by SIGBUS."""
+    result = run_traced([sys.executable, "-S", "-c", CUTS])
+    assert result.status == 7 and set(result.stdout.splitlines()) == {b"Operation not permitted"}
+    assert opens_of(result.events, "/etc/hostname")

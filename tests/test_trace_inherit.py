@@ -124,3 +124,11 @@ def test_a_descriptor_of_ours_never_shows_in_ls() -> None:
     native = run(command)
     assert native.stdout.startswith(b"0\n1\n2\n3\n0\n1\n2\n")
     assert run_traced(command)[:3] == native[:3]
+
+
+@pytest.mark.parametrize("most", [0, 65535])
+def test_a_limit_on_the_size_of_files_is_the_commands_alone(most: int) -> None:
+    """What ebpfless itself shares in a file of memory is larger."""
+    result = run(trace_command(["sh", "-c", "ulimit -f; exit 7"]),
+                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    assert result[:3] == (7, b"%d\n" % (most // 512), b"")

@@ -1,6 +1,7 @@
 """What the tracer is at, in memory that it shares with the keeper: so that somebody notices when it hangs."""
 
 import ctypes
+import fcntl
 import mmap
 import os
 import struct
@@ -12,7 +13,9 @@ from ebpfless_arch.kernel.libc import function
 _STATE = struct.Struct("@Qq")  # written word by word, not byte by byte
 _STOPS_OFFSET, _RECORDS_OFFSET, _DEATHS_OFFSET = 16, 24, 32
 _SPARE_OFFSET = 256
-_MFD_CLOEXEC = 1
+_MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2
+# Who has it mapped must not be killed because somebody makes it shorter.
+_F_ADD_SEALS, _SEALS = 1033, 7  # F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW
 _CORRAL_OFFSET = 4096
 _SIZE = 65536
 _NOBODY = _STATE.pack(0, 0)
@@ -29,13 +32,11 @@ class Held(NamedTuple):
 
 class Pulse:
     """Written at every stop, so both ways are short. `descriptor` lets a new image go on, -1 where there is none (before
-    3.17, and C libraries that lack the call). `records` counts those that were made, whether they have arrived or not; `deaths`
+    3.17, C libraries that lack the call, and where no file may have that size). `records` counts those that were made, whether they have arrived or not; `deaths`
     the tracers that were killed, whether that was told or not."""
 
     def __init__(self, descriptor: int = -1) -> None:
         self.descriptor = descriptor if descriptor >= 0 else _make_file()
-        if self.descriptor >= 0:
-            os.ftruncate(self.descriptor, _SIZE)
         self._memory = mmap.mmap(self.descriptor, _SIZE)
         self._stops = ctypes.c_uint64.from_buffer(self._memory, _STOPS_OFFSET)
         self.records = ctypes.c_uint64.from_buffer(self._memory, _RECORDS_OFFSET)
@@ -70,4 +71,16 @@ class Pulse:
 
 
 def _make_file() -> int:
-    return int(_memfd_create(b"ebpfless-pulse", _MFD_CLOEXEC)) if _memfd_create is not None else -1
+    descriptor = int(_memfd_create(b"ebpfless-pulse", _MFD_CLOEXEC | _MFD_ALLOW_SEALING)) if _memfd_create is not None else -1
+    if descriptor < 0:
+        return -1
+    try:
+        os.ftruncate(descriptor, _SIZE)
+    except OSError:  # RLIMIT_FSIZE
+        os.close(descriptor)
+        return -1
+    try:
+        fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEALS)
+    except OSError:
+        pass  # a kernel, or what stands for one, that keeps no seals
+    return descriptor
