@@ -12,7 +12,7 @@ from typing import Any, List, Tuple
 import pytest
 
 from attaching import Loading
-from blackbox import Event, ebpfless, environment, read_events, rule, run, run_traced, wait_until, write_policy
+from blackbox import Event, ebpfless, environment, opens_of, read_events, rule, run, run_traced, wait_until, write_policy
 from probes import Probe, free_port
 
 READS = rule("reads", 'open.file.path == "/etc/shadow"')
@@ -165,17 +165,18 @@ def test_a_probe_that_stays_away_is_replaced(tmp_path: Path) -> None:
 
 def test_records_that_find_no_room_while_the_probe_is_away_are_judged_here(tmp_path: Path) -> None:
     go, output = tmp_path / "go", str(tmp_path / "local.json")
-    marked = [str(tmp_path / ("%d.marked" % number)) for number in range(503)]
-    script = ': >"$0.begun"; while ! [ -e "$0" ]; do sleep 0.02; done; ' \
-             'for name in {0..502}; do : >"${0%go}$name.marked"; done; exit 7'
+    marked = [str(tmp_path / ("%d.marked" % number)) for number in range(1009)]
+    # It waits without a record: what the probe has not acknowledged when it dies must not fill the spool by itself.
+    script = 'read line <>"$0"; for name in {0..1008}; do : >"${0%go}$name.marked"; done; exit 7'
+    os.mkfifo(str(go))
     with Probe(tmp_path) as probe:
         tracer = subprocess.Popen(probe.tracer(["bash", "-c", script, str(go)], "--events", "--format", "json",
-                                               "--output", output, "--wait-probe", "20", "--spool", "16KiB"),
+                                               "--output", output, "--wait-probe", "20", "--spool", "64KiB"),
                                   env=environment(), stderr=subprocess.PIPE)
-        wait_until(lambda: (tmp_path / "go.begun").exists(), "the tracer has come, and its command begins")
+        wait_until(lambda: bool(opens_of(probe.events(), go)), "the probe has all until the command waits")
         probe.kill()
         wait_until(lambda: not has_socket(tracer.pid), "the tracer has noticed")
-        go.write_text("")
+        go.write_text("\n")
         _, errors = tracer.communicate(timeout=60)
         assert (tracer.returncode, errors) == (7, b"")
     opened = [event["file"]["path"] for event in read_events(output) + probe.events() if event["evt"]["name"] == "open"]
