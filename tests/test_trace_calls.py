@@ -36,7 +36,7 @@ def named_anew(kind: str, result: int, old: str, new: str, **more: Any) -> Told:
 
 
 def made(result: int, path: str, mode: int, **more: Any) -> Told:
-    owner = os.getuid() if "rights" in more else 0, os.getgid() if "rights" in more else 0
+    owner = (os.getuid(), os.getgid()) if "rights" in more else (-1, -1)
     return told("mkdir", result, path, path, mode=mode, destination=dict(uid=owner[0], gid=owner[1], mode=mode), **more)
 
 
@@ -71,7 +71,7 @@ def test_names_that_come_and_go(program: str, tmp_path: Path) -> None:
 
 def test_attributes_that_change(program: str, tmp_path: Path) -> None:
     doing = Doing(program, ["chmod", "utimes", "chdir", "xattr"], tmp_path)
-    owner, nobody = {"uid": os.getuid(), "gid": os.getgid()}, {"uid": 0, "gid": 0}
+    owner, nobody = {"uid": os.getuid(), "gid": os.getgid()}, {"uid": -1, "gid": -1}
     modes = [(0, "m1", "", 0o640, 0o640), (0, "m1", "m-link", 0o640, 0o600), (ENOENT, "none", "none", None, 0),
              (0, "m1", "", 0o600, 0o4711), (EBADF, " EBADF", "", None, 0o644), (0, "m1", "m1", 0o4711, 0o644),
              (0, "m1", "m1", 0o644, 0o400)]

@@ -78,7 +78,7 @@ def test_programs_that_are_executed(program: str, tmp_path: Path) -> None:
 
 def test_names_and_attributes(program: str, tmp_path: Path) -> None:
     doing = Doing(program, ["names", "attributes"], tmp_path)
-    nobody = {"uid": 0, "gid": 0}
+    nobody = {"uid": -1, "gid": -1}
     both = {"path": "none", "destination": "other", "destination_path": "other"}
     expected = [
         told("rmdir", ENOENT, path="none"), told("rename", ENOENT, **both),
