@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -11,7 +13,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from blackbox import Event, environment, event_options, read_events, run_traced, trace_command, wait_until
+from blackbox import Event, Session, environment, event_options, read_events, run_traced, trace_command, wait_until
 from ebpfless_arch.agent import config
 from ebpfless_arch.agent.surroundings import Surroundings
 from probes import Probe
@@ -80,6 +82,15 @@ def test_a_task_of_ecs_is_named_at_its_events(tmp_path: Path, metadata: Metadata
     wait_until(lambda: has_tags(read_events(output)[-1]), "the tags are there")
     go.write_text("")
     assert tracer.wait(60) == 7 and metadata.asked == ["/v4/x", "/v4/x/task"]
+
+
+def test_signals_reach_the_command_while_the_service_is_asked(metadata: Metadata) -> None:
+    with Session(trace_command(["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"]),
+                 env=environment(ECS_CONTAINER_METADATA_URI_V4=metadata.url)) as trace:
+        assert trace.line() == "ready"
+        wait_until(lambda: bool(metadata.asked), "the service is asked")
+        os.kill(trace.pid, signal.SIGTERM)
+        assert trace.finish().status == 7
 
 
 def test_a_probe_is_told_as_well(tmp_path: Path, metadata: Metadata) -> None:

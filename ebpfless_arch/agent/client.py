@@ -16,7 +16,7 @@ from ebpfless_arch.events import link, wire
 from ebpfless_arch.events.link import TracerEnd
 from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.wire import Accepted, Hello
-from ebpfless_arch.kernel import sockets
+from ebpfless_arch.kernel import signals, sockets
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _CONNECT_SECONDS = 5.0
@@ -144,7 +144,7 @@ class Client:
             found = places_at_once(self._endpoint)
             if found is None:
                 self._search = _Search(self._endpoint)
-                self._search.start()
+                signals.start_without(self._search.start)
                 return
             self._places = found
         if not self._places:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ebpfless_arch.agent.config import Config
 from ebpfless_arch.events.containers import container_of
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import procfs, signals
 
 ECS_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
 _SECONDS = 5.0
@@ -54,7 +54,7 @@ class Surroundings:
         if self._url:
             import threading
 
-            threading.Thread(target=self._ask, args=(on_more,), daemon=True).start()
+            signals.start_without(threading.Thread(target=self._ask, args=(on_more,), daemon=True).start)
 
     def _ask(self, on_more: Callable[[], None]) -> None:
         try:

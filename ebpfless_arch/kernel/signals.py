@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import struct
-from typing import Iterable, List, NamedTuple
+from typing import Callable, Iterable, List, NamedTuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
@@ -62,6 +62,16 @@ def read_signals(descriptor: int) -> List[Received]:
         value = _INFO_VALUE.unpack_from(data, start + _INFO_VALUE_OFFSET)[0]
         found.append(Received(number, code, sender, value))
     return found
+
+
+def start_without(start: Callable[[], None]) -> None:
+    """Start a thread (`start` does) that no signal reaches: the kernel would give it those that the others have blocked in order
+    to read them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, catchable())
+    try:
+        start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop_by(number: int) -> None:
