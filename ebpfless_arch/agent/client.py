@@ -8,7 +8,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Collection, Dict, List, Optional
 
 from ebpfless_arch.agent import stream
 from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up, peer_of, places_at_once, trusted_uids
@@ -16,7 +16,7 @@ from ebpfless_arch.events import link, wire
 from ebpfless_arch.events.link import TracerEnd
 from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.wire import Accepted, Hello
-from ebpfless_arch.kernel import signals, sockets
+from ebpfless_arch.kernel import procfs, signals, sockets
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _CONNECT_SECONDS = 5.0
@@ -41,6 +41,10 @@ class Handler:
 
     def on_down(self, reason: str, was_up: bool) -> None:
         """There is no link any more, or none has come about."""
+
+    def watched(self) -> Collection[int]:
+        """The processes that the probe is to judge."""
+        return ()
 
 
 class _UnknownHost(OSError):
@@ -172,10 +176,19 @@ class Client:
         if strangers and not self._secret:
             raise WireError("whoever listens at %s is user %d; a probe that is neither root's nor ours needs a shared "
                             "secret" % (self._endpoint.text, strangers[0]))
+        self._refuse_watched()
         self.is_trusted = bool(self._secret or owners)
         self._link = TracerEnd(self._hello(), self.session, self.acknowledged, self._secret)
         self._due, self._heard = now + _WELCOME_SECONDS, now
         self._write()
+
+    def _refuse_watched(self) -> None:
+        """Who is judged must not be the judge, whatever its user may do otherwise."""
+        assert self._stream is not None and self._place is not None
+        watched = self._handler.watched()
+        if watched and _is_among(self._stream.socket, self._place, set(watched).union(procfs.descendants(*watched))):
+            raise WireError("whoever listens at %s is traced here, and so can be no probe; the rules are evaluated here"
+                            % self._endpoint.text)
 
     def _fail(self, error: Exception) -> None:
         """Try the next address at once, and all of them again after a pause that becomes longer and longer."""
@@ -210,6 +223,7 @@ class Client:
         self._heard = now
         for message in self._link.feed(data):
             if isinstance(message, Accepted):
+                self._refuse_watched()  # by now it holds the connection, even if it has closed what it listened on
                 self._pause = _FIRST_PAUSE_SECONDS
                 self._handler.on_accepted(message)
             elif isinstance(message, wire.Welcome):
@@ -242,6 +256,23 @@ def _owners(connection: stream.Stream, place: Place) -> List[int]:
     if place.family == socket.AF_UNIX:
         return [peer_of(connection.socket).uid]
     return sockets.listening_users(place.address[1]) if place.is_local else []
+
+
+def _is_among(connection: socket.socket, place: Place, pids: Collection[int]) -> bool:
+    """Whether one of these processes may be at the other end."""
+    if place.family == socket.AF_UNIX:
+        peer = peer_of(connection)
+        # Where it has ended, its heirs listen, whoever that is.
+        return peer.pid in pids or peer.pid > 0 and peer.uid == os.geteuid() and not procfs.exists(peer.pid)
+    if not place.is_local and connection.getsockname()[0] != connection.getpeername()[0]:
+        return False  # another host
+    found = [each for each in sockets.at_port(place.address[1]) if each.inode]
+    inodes = {each.inode for each in found}
+    answers = {sockets.holds(pid, inodes) for pid in pids}
+    if True in answers or None not in answers or os.geteuid() not in (each.uid for each in found):
+        return True in answers
+    # One of them hides what it has open (prctl(PR_SET_DUMPABLE)): it is that one, if it is nobody else.
+    return not any(sockets.holds(pid, inodes) for pid in procfs.processes() if pid not in pids)
 
 
 class _Search:

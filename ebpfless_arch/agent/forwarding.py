@@ -8,7 +8,7 @@ a probe answers again. A probe in Datadog's dialect never answers: it is told ev
 import os
 import select
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ebpfless_arch.agent.client import Client, Handler
 from ebpfless_arch.agent.config import size
@@ -74,6 +74,7 @@ class Forwarder(Receiver, Handler):
         self._untold = 0
         self._unsendable = 0
         self._left = False
+        self._family: Set[int] = set()
 
     def start(self, client: Client) -> None:
         """Begin to look for the probe, and around."""
@@ -102,6 +103,7 @@ class Forwarder(Receiver, Handler):
 
     def receive(self, record: Record) -> None:
         """Judge a record, or put it on its way, or both."""
+        self._note(record)
         if self._judging:
             self._agent.receive(record)
         elif concerns_model(record):
@@ -110,6 +112,17 @@ class Forwarder(Receiver, Handler):
             self._store(record)
         elif concerns_model(record):
             self._roll.apply(record)
+
+    def _note(self, record: Record) -> None:
+        """Who is traced."""
+        if record[0] in (records.FORK, records.SNAPSHOT, records.EXEC):
+            self._family.add(record[2])
+        elif record[0] == records.EXIT:
+            self._family.discard(record[2])
+
+    def watched(self) -> Collection[int]:
+        """The processes that are traced."""
+        return self._family
 
     def _store(self, record: Record) -> None:
         wanted = self._wanted
@@ -225,6 +238,8 @@ class Forwarder(Receiver, Handler):
     def on_accepted(self, accepted: wire.Accepted) -> None:
         """From now on the probe judges. Its model of processes begins where its records do."""
         self._warn()
+        if self._verbose and self._judging and self._missed:
+            self._agent.notice("the probe at %s has come, and evaluates the rules from now on" % self._client.address)
         self._forwarding, self._judging = True, False
         self._spool.rewind()
         self._let_go(self._spool.drop_up_to(accepted.last))

@@ -3,7 +3,7 @@
 import errno
 import os
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel import procfs
 
@@ -106,17 +106,39 @@ def unix_path(tid: int, inode: int) -> bytes:
     return b""
 
 
-def listening_users(port: int) -> List[int]:
-    """The users who listen on a TCP port in our own network namespace, on whatever address: /proc/net/tcp has the
-    columns sl, local_address, rem_address, st (0A: LISTEN), queues, timer, retrnsmt, uid. A connection's own line says
-    uid 0 until it is accepted, so it proves nothing."""
+class PortUser(NamedTuple):
+    """A TCP socket at a port: whether it listens, its user, and its inode, 0 until somebody has accepted it."""
+
+    listens: bool
+    uid: int
+    inode: int
+
+
+def at_port(port: int) -> List[PortUser]:
+    """The TCP sockets at a port of our own network namespace, on whatever address: /proc/net/tcp has the columns sl,
+    local_address, rem_address, st (0A: LISTEN), queues, timer, retrnsmt, uid, timeout, inode."""
     found = []
     for name in ("tcp", "tcp6"):
         for line in _lines(os.getpid(), name):
-            words = line.split(None, 8)
-            if len(words) == 9 and words[3] == b"0A" and int(words[1].rpartition(b":")[2], 16) == port:
-                found.append(int(words[7]))
+            words = line.split(None, 10)
+            if len(words) > 9 and int(words[1].rpartition(b":")[2], 16) == port:
+                found.append(PortUser(words[3] == b"0A", int(words[7]), int(words[9])))
     return found
+
+
+def listening_users(port: int) -> List[int]:
+    """The users who listen on a TCP port. A connection's own line says uid 0 until it is accepted, so it proves nothing."""
+    return [each.uid for each in at_port(port) if each.listens]
+
+
+def holds(pid: int, inodes: Collection[int]) -> Optional[bool]:
+    """Whether a process has one of these sockets open, None where that is hidden from us."""
+    try:
+        return any(socket_inode(pid, number) in inodes for number in procfs.descriptors(pid))
+    except PermissionError:
+        return None
+    except OSError:
+        return False  # it has ended
 
 
 def plain(address: bytes) -> bytes:
