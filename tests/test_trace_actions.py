@@ -190,6 +190,37 @@ def test_deny_reaches_32_bit_calls(tmp_path: Path, compile_c: Compiler) -> None:
     assert run([program, str(secret), "1"]).status == 0
 
 
+IN_ROOT = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+how = (ctypes.c_uint64 * 3)(0, 0, 0x10)
+def try_to_open(directory, path):
+    result = libc.syscall(437, directory, path, ctypes.byref(how), 24)
+    print(0 if result >= 0 else ctypes.get_errno())
+folder = os.open("d", os.O_RDONLY)
+for path in (b"/secret", b"secret", b"../../secret", b"link", b"/other"):
+    try_to_open(folder, path)
+os.chdir("d")
+try_to_open(-100, b"/secret")
+"""
+
+
+def test_deny_reaches_what_is_opened_with_a_directory_for_its_root(tmp_path: Path) -> None:
+    """openat2(2) with RESOLVE_IN_ROOT."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "link").symlink_to("/secret")
+    for name in ("secret", "other"):
+        (tmp_path / "d" / name).write_text("x")
+    policy = write_policy(tmp_path / "p.json", [deny_rule("no", 'open.file.path == "%s/d/secret"' % tmp_path)])
+    command = [sys.executable, "-S", "-c", IN_ROOT]
+    native = run(command, cwd=str(tmp_path))
+    if native.stdout.split()[:1] != [b"0"]:
+        pytest.skip("needs openat2 (Linux 5.6)")
+    result = run(trace_command(command, ["--policy", policy, "--output", "/dev/null"]), cwd=str(tmp_path))
+    assert native.stdout.split() == [b"0"] * 6
+    assert result.stdout.split() == [b"1"] * 4 + [b"0", b"1"]
+
+
 def test_without_an_answer_the_call_runs(tmp_path: Path) -> None:
     """A keeper that does not answer delays such a call by a second at most."""
     secret = tmp_path / "secret"

@@ -104,7 +104,7 @@ def _prepare_open(stop: Stop, pending: Pending) -> None:
     abi, values = pending.call.abi, pending.values
     if abi is not None and abi.open_flags:
         if syscalls.HOW in values:
-            values[syscalls.HOW] = (common_flags(values[syscalls.HOW][0], abi), values[syscalls.HOW][1])
+            values[syscalls.HOW] = (common_flags(values[syscalls.HOW][0], abi),) + values[syscalls.HOW][1:]
         elif syscalls.FLAGS in values:
             values[syscalls.FLAGS] = common_flags(values[syscalls.FLAGS], abi)
     if pending.row.call in ("creat", "truncate", "truncate64"):

@@ -10,6 +10,8 @@ from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Stop
 
 AT_FDCWD = -100
+_RESOLVE_IN_ROOT = 0x10
+_PLAIN = (0, 0, 0)
 
 FileStatus = Optional[statx.FileStatus]
 
@@ -45,7 +47,10 @@ def descriptor(stop: Stop, number: int) -> Found:
 
 def locate(tid: int, values: Dict[str, Any], follow: bool) -> Tuple[bytes, str]:
     """Absolute, resolved path that a call's `dirfd` and `path` mean to the tracee, and why there is none."""
-    found = _look(tid, values.get(syscalls.DIRFD, AT_FDCWD), values[syscalls.PATH], follow, False)
+    directory, argument = values.get(syscalls.DIRFD, AT_FDCWD), values[syscalls.PATH]
+    if argument and values.get(syscalls.HOW, _PLAIN)[2] & _RESOLVE_IN_ROOT:
+        return _locate_in_root(tid, directory, argument, follow)
+    found = _look(tid, directory, argument, follow, False)
     return found.path, found.error
 
 
@@ -155,8 +160,25 @@ def _look(tid: int, directory: int, argument: Optional[bytes], follow: bool, att
         view.close()
 
 
+def _locate_in_root(tid: int, directory: int, argument: bytes, follow: bool) -> Tuple[bytes, str]:
+    """What a path means whose call takes a directory for its root (openat2(2))."""
+    try:
+        root = _base(tid, directory).rstrip(b"/")
+        view = procfs.View(tid, b"/proc/%d/%b" % (tid, _entry(directory).encode()))
+    except OSError as error:
+        return argument, error_name(error)
+    try:
+        return root + view.resolve(argument, follow), ""
+    finally:
+        view.close()
+
+
 def _base(tid: int, directory: int) -> bytes:
-    return procfs.link(tid, "cwd" if directory == AT_FDCWD else "fd/%d" % directory)
+    return procfs.link(tid, _entry(directory))
+
+
+def _entry(directory: int) -> str:
+    return "cwd" if directory == AT_FDCWD else "fd/%d" % directory
 
 
 def _resolve(view: procfs.View, base: bytes, argument: bytes, follow: bool) -> bytes:

@@ -53,10 +53,10 @@ def _read_pages(stop: Stop, call: Call, argument: int) -> int:
     return argument * 4096
 
 
-def _read_how(stop: Stop, call: Call, argument: int) -> Tuple[int, int]:
-    """struct open_how: flags and mode, each 64 bits."""
-    data = stop.read(argument, 16)
-    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little")
+def _read_how(stop: Stop, call: Call, argument: int) -> Tuple[int, ...]:
+    """struct open_how: flags, mode and resolve, each 64 bits."""
+    data = stop.read(argument, 24)
+    return tuple(int.from_bytes(data[start:start + 8], "little") for start in (0, 8, 16))
 
 
 def read_argv(stop: Stop, call: Call, argument: int) -> Tuple[Tuple[bytes, ...], bool]:

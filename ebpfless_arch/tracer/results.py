@@ -57,7 +57,7 @@ def _finish_open(stop: Stop, pending: Pending, retval: int) -> Record:
     """The record of an open: where it succeeded, the file is what the new descriptor stands for."""
     values = pending.values
     how = values.get(syscalls.HOW)
-    flags, mode = how if how is not None else (values[syscalls.FLAGS], values.get(syscalls.MODE, 0))
+    flags, mode = how[:2] if how is not None else (values[syscalls.FLAGS], values.get(syscalls.MODE, 0))
     if not flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
         mode = 0
     follow = not (flags & O_NOFOLLOW or flags & os.O_CREAT and flags & os.O_EXCL)
