@@ -1,14 +1,17 @@
 """What cannot be seen is itself an event: told once for each process and reason, counted, and never in anybody's way."""
 
+import os
 import platform
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
-from blackbox import (Compiler, Event, Result, named, opens_of, read_events, retval, rule, run, run_traced, trace_command,
-                      write_policy)
+from attaching import Attached
+from blackbox import (Compiler, Event, Result, Session, named, opens_of, read_events, retval, rule, run, run_traced,
+                      trace_command, wait_until, write_policy)
 from ordinary import copy_for_all, interpreter, run_as_nobody
+from test_trace_attach import say
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of amd64")
 
@@ -183,6 +186,89 @@ def test_where_the_request_for_no_tracer_cannot_be_taken_away_nobody_escapes(pro
     assert (result.status, result.stdout, result.stderr) == (0, b"shared -38\n" * 3, b"")
     reason = "tried to start a process without its tracer (CLONE_UNTRACED); the call was refused (ENOSYS)"
     assert spots(result.events) == [("clone_untraced", reason, 1), ("clone_untraced", reason, 3)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_no_child_escapes_by_memory_that_only_the_kernel_can_read(options: List[str], compile_c: Compiler) -> None:
+    program = compile_c("clones.c")
+    if run([program, "secret"]).stdout != b"secret 7\n" * 3:
+        pytest.skip("the kernel lacks memfd_secret")
+    result = run_traced([program, "secret"], options)
+    assert (result.status, result.stdout, result.stderr) == (0, b"secret -38\n" * 3, b"")
+    reason = ("tried to start a process by clone3 with arguments in memory that only the kernel can read; "
+              "the call was refused (ENOSYS)")
+    assert spots(result.events) == [("clone_untraced", reason, 1), ("clone_untraced", reason, 3)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_arguments_that_nobody_can_read_are_the_same_error_as_ever(options: List[str], compile_c: Compiler) -> None:
+    program = compile_c("clones.c")
+    if b"null -14\n" not in run([program, "bad"]).stdout:
+        pytest.skip("needs clone3")
+    result = traced_alike(program, ["bad"], options)
+    assert result.stdout == b"none -14\nunmapped -14\nnull -14\n"
+    assert spots(result.events) == []
+
+
+CAUGHT = "started a process without its tracer (CLONE_UNTRACED, set while the call was looked at); it is traced from now on"
+
+
+@pytest.mark.parametrize("options", MODES)
+@pytest.mark.parametrize("what, processes", [("process", 53), ("thread", 0), ("sibling", 53)])
+def test_a_child_is_caught_whose_flags_are_changed_while_we_look(what: str, processes: int, options: List[str],
+                                                                 compile_c: Compiler) -> None:
+    program = compile_c("clones.c")
+    if run([program, what]).stdout != b"%b 53\n" % what.encode():
+        pytest.skip("needs clone3")
+    expect_all_seen(traced_alike(program, [what], options), 53, processes)
+
+
+def test_it_is_caught_in_attach_mode_too(compile_c: Compiler, tmp_path: Path) -> None:
+    program = compile_c("clones.c")
+    if run([program, "process"]).stdout != b"process 53\n":
+        pytest.skip("needs clone3")
+    with Session(["sh", "-c", 'read go; exec "$0" process', program]) as session:
+        with Attached([session.pid], tmp_path / "events") as trace:
+            assert say(session, "go") == "process 53"
+            wait_until(lambda: session.pid in [event["process"]["pid"] for event in named(trace.events, "exit")], "its end")
+        events = trace.events
+    assert len([event for event in opens_of(events, "/etc/hostname") if retval(event) >= 0]) == 53
+    told = {(kind, reason) for kind, reason, _ in spots(events)}
+    assert len(os.sched_getaffinity(0)) == 1 or ("clone_untraced", CAUGHT) in told
+    assert {kind for kind, _ in told} == {"clone_untraced"}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("what", ["process", "namespace"])
+def test_one_that_has_another_number_in_its_own_pid_namespace_is_caught_too(what: str, compile_c: Compiler) -> None:
+    command = ["unshare", "-pf", compile_c("clones.c"), what]
+    if run(command).stdout != b"%b 53\n" % what.encode():
+        pytest.skip("needs clone3 and namespaces")
+    expect_all_seen(run_traced(command), 53, 54)
+
+
+def expect_all_seen(result: Result, children: int, processes: int) -> None:
+    """What each of some children did is an event, though one at least had no tracer at first, where two can race."""
+    assert result.stdout.endswith(b" %d\n" % children)
+    assert len([event for event in opens_of(result.events, "/etc/hostname") if retval(event) >= 0]) == children
+    assert len(named(result.events, "fork")) == processes + 1
+    assert len(named(result.events, "exit")) == processes + 2
+    kinds = {(kind, reason) for kind, reason, _ in spots(result.events)}
+    assert len(os.sched_getaffinity(0)) == 1 or ("clone_untraced", CAUGHT) in kinds
+    assert {kind for kind, _ in kinds} == {"clone_untraced"}
+
+
+def test_whoever_traces_a_process_that_is_not_ours_is_told(compile_c: Compiler) -> None:
+    result = run_traced([compile_c("clones.c"), "strangers"])
+    assert (result.status, result.stderr) == (0, b"")
+    child, grandchild = map(int, result.stdout.splitlines()[-1].split())
+    assert result.stdout.startswith(b"child 0\ngrandchild 0\n")
+    (program,) = [event["process"]["pid"] for event in named(result.events, "exec")]
+    told = [(event["process"]["pid"], event["evt"]["variables"]["kind"], event["evt"]["variables"]["reason"])
+            for event in named(result.events, "blind_spot")]
+    name = Path(compile_c("clones.c")).name
+    reason = "is traced by %s[%d] from now on: what it does is not seen" % (name[:15], program)
+    assert told == [(child, "debugger", reason), (grandchild, "debugger", reason)]
 
 
 def test_people_are_told_how_often(program: str, tmp_path: Path) -> None:

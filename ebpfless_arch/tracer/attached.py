@@ -113,6 +113,12 @@ class AttachedEngine(Engine):
                 seized.add(tid)
         raise OSError(errno.EAGAIN, "its threads come and go faster than they can be taken hold of")
 
+    def seize(self, tid: int, pid: int) -> None:
+        """Begin to trace a running thread; raises OSError."""
+        ptrace.seize(tid, self._options())
+        self._tracees.add(tid, pid)
+        self._interrupt([tid])
+
     def _interrupt(self, tids: Sequence[int]) -> None:
         """Only from a stop on does a thread stop at its calls."""
         for tid in tids if self._level == FULL else ():

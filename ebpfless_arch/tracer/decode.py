@@ -82,22 +82,6 @@ def _lengthen(short: int) -> int:
     return _NO_ID if short & 0xFFFF == 0xFFFF else short & 0xFFFF
 
 
-def begin_clone(stop: Stop, row: Row, call: Call) -> Optional[Pending]:
-    """Clear CLONE_UNTRACED in a clone3's struct clone_args (its first 64 bits are the flags); None if it is not set."""
-    address = call.arguments[0]
-    old = stop.read(address, 8)
-    flags = int.from_bytes(old, "little")
-    if not flags & syscalls.CLONE_UNTRACED:
-        return None
-    stop.write(address, (flags & ~syscalls.CLONE_UNTRACED).to_bytes(8, "little"))
-    return Pending(row, call, {syscalls.CLONE_STRUCT: old})
-
-
-def restore_clone(stop: Stop, pending: Pending) -> None:
-    """Give a program its struct clone_args back as it was."""
-    stop.write(pending.call.arguments[0], pending.values[syscalls.CLONE_STRUCT])
-
-
 # --- what an event needs besides its arguments ------------------------------------
 
 def _prepare_open(stop: Stop, pending: Pending) -> None:

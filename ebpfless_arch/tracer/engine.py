@@ -17,7 +17,7 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, mounts, privileges, results, shield, syscalls
+from ebpfless_arch.tracer import decode, escapes, mounts, privileges, results, shield, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
 from ebpfless_arch.tracer.handover import Gone, HandOver
 from ebpfless_arch.tracer.news import is_over, next_news, other_news, pending_news
@@ -28,7 +28,7 @@ from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, SHIELD, TRACEME, Row
-from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, threads_below
+from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, state_and_tracer, threads_below, untraced_from
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _IS_STOPPED = 0x7F  # bits/waitstatus.h, __WIFSTOPPED
@@ -52,6 +52,14 @@ def _will_stop(tid: int, since: float) -> bool:
     a busy machine after seconds."""
     waited = time.monotonic() - since
     return waited < _TO_STOP_SECONDS or waited < _STARVED_SECONDS and procfs.stat(tid).state == "R"
+
+
+def _leader(tid: int) -> Tuple[int, int]:
+    """Process id and parent's process id of a thread, as far as they can be known."""
+    try:
+        return procfs.group_leader(tid)
+    except (OSError, KeyError, ValueError):
+        return tid, 0
 
 
 # The command, whether it has begun, whether it is stopped; its threads; the news that have not been dealt with.
@@ -119,16 +127,23 @@ class Engine:
         `spared` are the keeper's own children. Returns how many threads it has now, and why some could not be had ("" when all could).
         """
         self._reports.main = main
+        _, problem = self._seize_all(lambda: threads_below(keeper, family), spared)
+        return len(self._tracees), problem
+
+    def _seize_all(self, find: Callable[[], List[Tuple[int, int]]], spared: Sequence[int] = ()) -> Tuple[List[int], str]:
+        """Seize what is found until nothing new turns up; the processes of what was seized, and why some could not be."""
+        seized: List[int] = []
         problem = ""
         tried: Set[int] = set(spared)
         while True:
-            fresh = [(tid, pid) for tid, pid in threads_below(keeper, family) if tid not in tried]
+            fresh = [(tid, pid) for tid, pid in find() if tid not in tried]
             if not fresh:
-                return len(self._tracees), problem
+                return seized, problem
             for tid, pid in fresh:
                 tried.add(tid)
                 try:
                     self.seize(tid, pid)
+                    seized.append(pid)
                 except ProcessLookupError:
                     continue
                 except OSError as error:
@@ -383,8 +398,11 @@ class Engine:
     def _hand_over(self, stop: Stop, tracee: Tracee, call: Call) -> None:
         """Somebody is about to trace a thread of ours, which can have one tracer only: let it go."""
         if call.arguments[0] != TRACEME:
-            target = self._tracees.get(READERS[syscalls.PID](stop, call, call.arguments[1]))
-            if target is not None and target is not tracee:
+            number = READERS[syscalls.PID](stop, call, call.arguments[1])
+            target = self._tracees.get(number)
+            if target is None:
+                self._note_stranger(number, stop.pid)
+            elif target is not tracee:
                 self._fetch(target, stop.pid)
             return
         parent = procfs.stat(stop.pid).ppid
@@ -393,6 +411,15 @@ class Engine:
             return
         for record in told:
             self._reports.emit(record)
+
+    def _note_stranger(self, tid: int, debugger: int) -> None:
+        """Somebody is about to trace a thread that is not ours, but would be, if it had not been let go or got away."""
+        state, tracer = state_and_tracer(tid)
+        if tracer or state in b"ZX":
+            return
+        pid = _leader(tid)[0]
+        if escapes.is_below(pid, [self._keeper] + [each.pid for each in self._tracees]):
+            self._reports.handed_over(Stop(self._machine, tid, pid), debugger)
 
     def _give(self, stop: Stop, tracee: Tracee, debugger: int, is_entering: bool) -> bool:
         """Whether a stopped thread could be let go. Where not, it does its call again, and stays with us then."""
@@ -476,7 +503,8 @@ class Engine:
         if pending is not None:
             pending = self._discarders.read_late(stop, pending, result)
         if pending is not None and pending.row.event == GUARD:
-            decode.restore_clone(stop, pending)
+            self._look_for_child(stop, pending, result)
+            escapes.restore_clone(stop, pending)
         elif pending is not None and pending.row.event == PLACE:
             self._places.answered(stop.tid)
         elif result not in _RESTARTS:
@@ -525,20 +553,26 @@ class Engine:
             self._reports.neutralised(record, lost)
 
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
-        child = stop.message()
-        self._places.born(child, stop.tid)
+        child = self._born(stop, tracee)
         stop.resume(self._onwards(tracee))
         self._add_process(child, tracee.pid)
 
     def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
-        child = stop.message()
-        self._places.born(child, stop.tid)
+        child = self._born(stop, tracee)
         thread = procfs.is_thread_of(child, tracee.pid)
         stop.resume(self._onwards(tracee))
         if not thread:
             self._add_process(child, tracee.pid)
             return
         self._tracees.introduce(child, tracee.pid)
+
+    def _born(self, stop: Stop, tracee: Tracee) -> int:
+        """The child that an event tells of."""
+        child = stop.message()
+        self._places.born(child, stop.tid)
+        if tracee.pending is not None:
+            tracee.pending.values[escapes.BORN] = child
+        return child
 
     def _add_process(self, child: int, parent: int) -> None:
         if self._tracees.introduce(child, child):
@@ -579,10 +613,7 @@ class Engine:
 
     def _adopt(self, tid: int) -> Tracee:
         """A thread stops whose parent's event has not come yet, or never will."""
-        try:
-            pid, parent = procfs.group_leader(tid)
-        except (OSError, KeyError, ValueError):
-            pid, parent = tid, 0
+        pid, parent = _leader(tid)
         tracee = self._tracees.add(tid, pid)
         tracee.adopted = True
         if pid == tid:
@@ -635,19 +666,40 @@ class Engine:
             stop.set_argument(call.abi, 0, call.arguments[0] & ~syscalls.CLONE_UNTRACED)
         else:
             try:
-                pending = decode.begin_clone(stop, row, call)
+                pending = escapes.begin_clone(stop, row, call)
             except ProcessLookupError:
                 raise
+            except escapes.Hidden:
+                assert call.abi is not None
+                stop.refuse(call.abi, errno.ENOSYS)
+                self._reports.hidden_clone(stop)
+                return None
             except OSError:
                 # Memory that not even we can write. As before Linux 5.3: whoever asks so can try clone.
                 assert call.abi is not None
                 stop.refuse(call.abi, errno.ENOSYS)
                 self._reports.escape(stop, "the call was refused (ENOSYS)")
                 return None
-            if pending is None:
-                return None
+            if syscalls.CLONE_STRUCT not in pending.values:
+                return pending
         self._reports.escape(stop)
         return pending
+
+    def _look_for_child(self, stop: Stop, pending: decode.Pending, result: int) -> None:
+        """Seize a child of clone3 that no event has told of: its flags were changed when we had looked at them."""
+        if result <= 0 or escapes.BORN in pending.values:
+            return
+        child, pid = escapes.find_child(stop, result)
+        if child and state_and_tracer(child)[1] == os.getpid():
+            return  # CLONE_PTRACE
+        seized, problem = self._seize_all(lambda: untraced_from(child, pid) if child else [])
+        if problem:
+            self._reports.escaped(stop, "it cannot be traced: " + problem)
+        else:
+            self._reports.escaped(stop, "it is traced from now on" if seized else "it had ended before it could be traced")
+        for each in dict.fromkeys(seized):
+            if each != stop.pid:
+                self._begin_process(each, each, stop.pid if each == pid else _leader(each)[1])
 
     def _bar(self, stop: Stop, tracee: Tracee, call: Call, row: Row) -> None:
         """Refuse a call of io_uring, if it is the command's; its event, if it has one, tells so."""

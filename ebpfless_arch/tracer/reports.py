@@ -124,5 +124,15 @@ class Reports:
         """A child was to be started without its tracer."""
         self._blind(stop, "clone_untraced", "tried to start a process without its tracer (CLONE_UNTRACED); " + remedy)
 
+    def hidden_clone(self, stop: Stop) -> None:
+        """Whether a child was to be started without its tracer cannot be known."""
+        self._blind(stop, "clone_untraced", "tried to start a process by clone3 with arguments in memory that only the kernel "
+                    "can read; the call was refused (ENOSYS)")
+
+    def escaped(self, stop: Stop, outcome: str) -> None:
+        """A child was started without its tracer."""
+        self._blind(stop, "clone_untraced", "started a process without its tracer (CLONE_UNTRACED, set while the call was "
+                    "looked at); " + outcome)
+
     def _blind(self, stop: Stop, kind: str, reason: str) -> None:
         self._blind_spots.add(stop.pid, stop.tid, kind, reason)

@@ -111,6 +111,12 @@ def threads_below(keeper: int, family: Sequence[int]) -> List[Tuple[int, int]]:
     return _threads_of(sorted(pids), 0)
 
 
+def untraced_from(tid: int, pid: int) -> List[Tuple[int, int]]:
+    """Thread and process ids of all that live without a tracer in a process; if `tid` is the process itself, and no other
+    thread of it, below it as well."""
+    return _threads_of([pid] + (procfs.descendants(pid) if tid == pid else []), 0)
+
+
 def threads_traced_by(tracer: int) -> List[Tuple[int, int]]:
     """Thread and process ids of all that a process traces, those first that are the next to do something."""
     return _threads_of([pid for pid in procfs.processes() if state_and_tracer(pid)[1] == tracer], tracer)
