@@ -153,7 +153,7 @@ def outer_records(*pids: int) -> Tuple[Record, ...]:
 def _snapshot(pid: int) -> Record:
     """A process that runs, without what only its children could inherit."""
     told = procfs.stat(pid)
-    words = procfs.read(pid, "cmdline", 65536).split(b"\0")[:-1]
+    words = procfs.read(pid, "cmdline").split(b"\0")[:-1]
     argv, cut = records.shorten(words, False)
     try:
         path, file = procfs.link(pid, "exe"), tuple(procfs.status_of(pid, "exe"))
