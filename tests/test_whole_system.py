@@ -21,7 +21,7 @@ from blackbox import (Event, Session, ebpfless, end_tree, environment, event_opt
 from ebpfless_arch.kernel import fanotify, proc_connector
 from ebpfless_arch.kernel.fanotify import Watcher
 from ebpfless_arch.kernel.proc_connector import Connector
-from ordinary import NOBODY, become_nobody, copy_for_all, interpreter
+from ordinary import NOBODY, copy_for_all, interpreter
 from probes import Probe
 
 ON = {"EBPFLESS_TRACE_DISABLE_PROC_SCAN": "false"}
@@ -51,6 +51,7 @@ def has_openings() -> bool:
 
 needs_connector = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
 WITHOUT_CONNECTOR = ["unshare", "--net"]
+AS_NOBODY = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
 
 
 @pytest.fixture
@@ -380,7 +381,8 @@ def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> Non
 
 
 @pytest.mark.root
-def test_programs_of_other_users_are_told_as_far_as_they_show(public_dir: Path) -> None:
+@pytest.mark.parametrize("prefix", [[], WITHOUT_CONNECTOR], ids=["connector", "scan"])
+def test_programs_of_other_users_are_told_as_far_as_they_show(prefix: List[str], public_dir: Path) -> None:
     """Their executables are hidden from an ordinary user, their arguments and names are not."""
     python = interpreter()
     assert python is not None
@@ -392,10 +394,14 @@ def test_programs_of_other_users_are_told_as_far_as_they_show(public_dir: Path) 
     script.write_text("#!/bin/sh -e\nsleep 1000; :\n")
     script.chmod(0o755)
     shutil.copy("/bin/sleep", str(program))
-    command = [python, "-m", "ebpfless", "trace", "--probe-addr", "none", "--verbose", "--proc-scan-rate", "50ms",
+    changing = public_dir / "changing"
+    changing.write_text("#!/bin/sh\nsleep 1; exec {} 1003\n".format(program))
+    changing.chmod(0o755)
+    command = prefix + AS_NOBODY + [
+               python, "-m", "ebpfless", "trace", "--probe-addr", "none", "--verbose", "--proc-scan-rate", "50ms",
                "--format", "json", "--events", "--output", str(output), "--", "cat"]
     begun = []
-    with Session(command, cwd=str(public_dir), preexec_fn=become_nobody, env=dict(environment(**ON), PYTHONPATH=str(public_dir))) as session:
+    with Session(command, cwd=str(public_dir), env=dict(environment(**ON), PYTHONPATH=str(public_dir))) as session:
         def told(words: List[str], name: str = "") -> Event:
             """The execution of a program that is started again and again, until the view is there."""
             for _ in range(30):
@@ -409,6 +415,9 @@ def test_programs_of_other_users_are_told_as_far_as_they_show(public_dir: Path) 
             raise AssertionError(session.errors())
         try:
             plain, scripted, hidden = told([str(program), "1000"]), told([str(script)]), told([str(program), "1001"], "other")
+            pid = told([str(changing)])["process"]["pid"]
+            wait_until(lambda: [event["process"]["args"] for event in named(read_events(str(output)), "exec")
+                                if event["process"]["pid"] == pid][1:] == [["1003"]], "its next program is seen")
             result = session.finish()
         finally:
             for process in begun:

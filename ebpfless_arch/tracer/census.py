@@ -53,6 +53,11 @@ class Look(NamedTuple):
     is_kernel: bool
     threads: int
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has a program. In an exec, and at its end, a process has none for a moment: the next look tells."""
+        return self.is_kernel or self.mark[1] != 0
+
 
 _NO_MARK: Mark = (b"", 0, 0)
 
@@ -189,12 +194,12 @@ class Census:
         for pid in [pid for pid, known in self._known.items()
                     if pid not in found or known.start and known.start != found[pid].start]:
             self.ended(pid, time, 0, 0)
-        fresh = [pid for pid in found if pid not in self._known and not found[pid].is_kernel]
+        fresh = [pid for pid in found if pid not in self._known and not found[pid].is_kernel and found[pid].is_settled]
         for pid in sorted(fresh, key=lambda pid: found[pid].start):
             self._meet(pid, found[pid], time)
         for pid, seen in found.items():
             known = self._known.get(pid)
-            if known is not None and not known.hidden:
+            if known is not None and not known.hidden and seen.is_settled:
                 self._compare(pid, known, seen, time)
         self._have_looked()
         return len(fresh), sum(seen.threads - 1 for seen in found.values())
@@ -227,7 +232,8 @@ def _mark_of(seen: programs.Glimpse) -> Mark:
 
 
 def _mark(comm: bytes, code: int, stack: int) -> Mark:
-    return (b"" if code else comm, code, stack)
+    # Whoever may not know where the code lies reads 1 (fs/proc/array.c, do_task_stat).
+    return (b"" if code > 1 else comm, code, stack)
 
 
 def reports_itself(tracer: int) -> bool:
