@@ -84,7 +84,7 @@ for turn in range(11):
     if not os.fork(): stop(); os._exit(os.sched_getaffinity(0) != {one})
     assert os.wait()[1] == 0
 """
-    result = run(trace_command([sys.executable, "-c", program], options(tmp_path)))
+    result = run(trace_command([sys.executable, "-W", "ignore", "-c", program], options(tmp_path)))
     assert (result.status, result.stderr) == (0, b"")
 
 
