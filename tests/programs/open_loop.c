@@ -1,4 +1,5 @@
-/* open_loop THREADS FILE: opens and closes FILE in a loop until standard input ends, then prints how often each errno came. */
+/* open_loop THREADS FILE [PAUSE]: opens and closes FILE in a loop until standard input ends, with so many microseconds between,
+   then prints how often each errno came. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 static volatile int over;
 static const char *file;
 static long counts[4096];
+static int pause_us;
 
 static void *loop(void *unused)
 {
@@ -17,6 +19,8 @@ static void *loop(void *unused)
         __atomic_add_fetch(&counts[fd < 0 ? errno : 0], 1, __ATOMIC_RELAXED);
         if (fd >= 0)
             close(fd);
+        if (pause_us)
+            usleep(pause_us);
     }
     return unused;
 }
@@ -27,6 +31,7 @@ int main(int argc, char **argv)
     pthread_t ids[64];
     char c;
     file = argv[2];
+    pause_us = argc > 3 ? atoi(argv[3]) : 0;
     for (int i = 0; i < threads; i++)
         pthread_create(&ids[i], NULL, loop, NULL);
     printf("ready %d\n", getpid());
@@ -39,5 +44,5 @@ int main(int argc, char **argv)
     for (int i = 0; i < 4096; i++)
         if (counts[i])
             printf("errno %d: %ld\n", i, counts[i]);
-    return argc != 3;
+    return argc < 3;
 }
