@@ -82,7 +82,8 @@ class View(Attached):
                 marker.kill()
                 marker.wait()
                 marker = subprocess.Popen([str(self._probe), "1000"])
-                end = time.monotonic() + 0.5
+                # What is seen is told some half a second later (agent/whole_system.py).
+                end = time.monotonic() + 3
                 while time.monotonic() < end and not self.seen(marker.pid):
                     time.sleep(0.01)
             marker.kill()
