@@ -7,7 +7,7 @@ import ctypes
 import errno
 import os
 import struct
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from ebpfless_arch.kernel.libc import failure, function
 
@@ -65,6 +65,26 @@ class Watcher:
         """Watch the mount that a path lies on for what the mask names; raises OSError."""
         if _mark(self._descriptor, _MARK_ADD | _MARK_MOUNT, mask, _AT_FDCWD, path) != 0:
             raise failure("watching %s" % os.fsdecode(path), _ADVICE)
+
+    def drain(self, batches: int, tell: Callable[[Happened], None], lose: Callable[[], None]) -> None:
+        """Hand over what has come, so many batches of it at most, and close its descriptors; `lose` is for when there was more
+        than the kernel had room for."""
+        for _ in range(batches):
+            if not self._drain_batch(tell, lose):
+                return
+
+    def _drain_batch(self, tell: Callable[[Happened], None], lose: Callable[[], None]) -> bool:
+        some = False
+        for happened in self.read():
+            some = True
+            if happened.descriptor < 0:
+                lose()
+                continue
+            try:
+                tell(happened)
+            finally:
+                os.close(happened.descriptor)
+        return some
 
     def read(self) -> Iterator[Happened]:
         """What has come, some hundred events at most; each event's descriptor is the caller's to close."""

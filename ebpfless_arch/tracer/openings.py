@@ -54,24 +54,14 @@ class Openings:
 
     def read(self) -> None:
         """Take what has come."""
-        for _ in range(_BATCHES):
-            if not self._read_batch():
-                return
+        # When too much has come, of nobody is all known.
+        self._watcher.drain(_BATCHES, self._take, self._of.clear)
 
-    def _read_batch(self) -> bool:
-        some = False
-        for happened in self._watcher.read():
-            some = True
-            if happened.descriptor < 0:
-                self._of.clear()  # too much has come: of nobody is all known
-                continue
-            try:
-                self._note(happened)
-            except OSError:
-                self._of.pop(happened.pid, None)
-            finally:
-                os.close(happened.descriptor)
-        return some
+    def _take(self, happened: Happened) -> None:
+        try:
+            self._note(happened)
+        except OSError:
+            self._of.pop(happened.pid, None)
 
     def _note(self, happened: Happened) -> None:
         entry = "fd/%d" % happened.descriptor

@@ -39,24 +39,13 @@ class Touches:
 
     def read(self) -> None:
         """Deal with what has come; if that is much, with some of it."""
-        for _ in range(_BATCHES):
-            if not self._read_batch():
-                return
+        self._watcher.drain(_BATCHES, self._take, self._lose)
 
-    def _read_batch(self) -> bool:
-        some = False
-        for happened in self._watcher.read():
-            some = True
-            if happened.descriptor < 0:
-                self._lose()
-                continue
-            try:
-                self._tell(happened)
-            except OSError:
-                continue  # the file system is gone
-            finally:
-                os.close(happened.descriptor)
-        return some
+    def _take(self, happened: Happened) -> None:
+        try:
+            self._tell(happened)
+        except OSError:
+            pass  # the file system is gone
 
     def _lose(self) -> None:
         self._put(records.blind(now(), os.getppid(), os.getppid(), "fanotify told more than there was room for", "lost"))
