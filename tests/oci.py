@@ -93,6 +93,15 @@ def bare_root(folder: Path) -> Path:
     return folder
 
 
+def busybox_root(folder: Path) -> Path:
+    """Makes one whose only program is a static busybox; skips the test where there is none."""
+    busybox = shutil.which("busybox")
+    if busybox is None or subprocess.call(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        pytest.skip("needs busybox-static")
+    shutil.copy(busybox, str(bare_root(folder) / "usr/bin/busybox"))
+    return folder
+
+
 def add_program(root: Path, program: str) -> str:
     """Copies a program of the host with its libraries into a root file system; returns its path there."""
     target = root / "usr" / "bin" / Path(program).name

@@ -1,7 +1,6 @@
 """ebpfless in containers as engines make them: what Docker's default capabilities allow, and what SYS_PTRACE adds."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -221,11 +220,7 @@ def test_a_probe_on_a_bridge_hears_of_two_containers_and_tells_them_apart(
 def test_an_image_without_python_or_a_c_library_gets_a_folder_with_both(tmp_path: Path) -> None:
     """The tracer can start itself anew there, too, though its Python has to be loaded by the linker that came along."""
     oci.needed()
-    busybox = shutil.which("busybox")
-    if busybox is None or subprocess.call(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-        pytest.skip("needs busybox-static")
-    root = oci.bare_root(tmp_path / "root")
-    shutil.copy(busybox, str(root / "usr/bin/busybox"))
+    root = oci.busybox_root(tmp_path / "root")
     script = [str(REPOSITORY / "scripts" / "portable"), str(root / "ebpfless")]
     start = json.loads(subprocess.check_output([sys.executable] + script).decode())
     assert [path.name for path in (root / "usr/lib").iterdir()] == []

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -205,11 +204,7 @@ def test_the_words_that_start_a_python_may_be_several() -> None:
 def test_what_is_patched_for_a_pod_runs_in_an_image_without_python(tmp_path: Path) -> None:
     """Nothing is there but the folder that the pod's first container has copied, and a static program."""
     oci.needed()
-    busybox = shutil.which("busybox")
-    if busybox is None or subprocess.call(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-        pytest.skip("needs busybox-static")
-    root = oci.bare_root(tmp_path / "root")
-    shutil.copy(busybox, str(root / "usr/bin/busybox"))
+    root = oci.busybox_root(tmp_path / "root")
     made, copied = tmp_path / "made", root / "ebpfless"
     start = json.loads(subprocess.check_output([sys.executable, str(REPOSITORY / "scripts" / "portable"), str(made)]).decode())
     assert start == PORTABLE

@@ -30,16 +30,6 @@ def recipes() -> List[str]:
     return [re.sub(r"(?m)^    ", "", block) for block in blocks]
 
 
-def without_python(folder: Path) -> Path:
-    """A base image with one static program and no library at all."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox-static")
-    oci.bare_root(folder)
-    shutil.copy(busybox, str(folder / "usr/bin/busybox"))
-    return folder
-
-
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[docker.Engine]:
     """Builds and runs; the context is a checkout in which scripts/bundle has been run."""
@@ -49,7 +39,7 @@ def engine(tmp_path: Path) -> Iterator[docker.Engine]:
         shutil.copytree(str(REPOSITORY / name), str(context / name), ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(str(REPOSITORY / "ebpfless.py"), str(context))
     subprocess.check_call([sys.executable, str(context / "scripts" / "bundle")], stdout=subprocess.DEVNULL)
-    with docker.Engine(tmp_path, context, {"python:3": oci.python_root, "no-python": without_python}) as found:
+    with docker.Engine(tmp_path, context, {"python:3": oci.python_root, "no-python": oci.busybox_root}) as found:
         yield found
 
 
