@@ -9,13 +9,12 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import process, procfs
 from ebpfless_arch.kernel.memory import Memory
 from ebpfless_arch.tracer import programs
 from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.programs import Program
 
-OUR_NAMES = b"ebpfless-"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)
 
 Recall = Callable[[int, bool], Tuple[bool, Optional[Program]]]
@@ -241,7 +240,7 @@ def reports_itself(tracer: int) -> bool:
     if tracer <= 0:
         return False
     try:
-        return procfs.stat(tracer).comm.startswith(OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
+        return procfs.stat(tracer).comm.startswith(process.OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
     except OSError:
         return False
 

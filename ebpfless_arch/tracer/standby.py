@@ -20,7 +20,6 @@ from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.tracees import state_and_tracer, threads_traced_by, traced_again
 
 NAME = b"ebpfless-standby"
-_OUR_NAMES = b"ebpfless-"
 CANNOT = 3
 _TRIES = 50
 _PAUSE_SECONDS = 0.002
@@ -162,7 +161,7 @@ def _own_kind(keeper: int) -> List[int]:
     found = []
     for pid in procfs.descendants(keeper):
         try:
-            if procfs.stat(pid).comm.startswith(_OUR_NAMES):
+            if procfs.stat(pid).comm.startswith(process.OUR_NAMES):
                 found.append(pid)
         except OSError:
             pass  # gone
