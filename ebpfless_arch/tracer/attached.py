@@ -20,7 +20,7 @@ from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.news import pending_news
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Machine, Stop
-from ebpfless_arch.tracer.tracees import Tracee
+from ebpfless_arch.tracer.tracees import Tracee, is_free
 
 FULL, PROCESS = "full", "process"
 LET_GO = signal.SIGTERM
@@ -96,7 +96,7 @@ class AttachedEngine(Engine):
         refusals: "collections.Counter[int]" = collections.Counter()
         end = time.monotonic() + _CHASE_SECONDS
         while time.monotonic() < end:
-            fresh = [tid for tid in procfs.threads(pid) if refusals[tid] < _REFUSALS_BELIEVED and _is_free(pid, tid)]
+            fresh = [tid for tid in procfs.threads(pid) if refusals[tid] < _REFUSALS_BELIEVED and is_free(tid)]
             if not fresh and seized:
                 return sorted(seized)
             if not fresh and procfs.has_ended_for_good(pid):
@@ -248,14 +248,6 @@ class AttachedEngine(Engine):
             self._identities[pid] = after
             for record in programs.identity_changes(pid, before, after):
                 self._reports.emit(record)
-
-
-def _is_free(pid: int, tid: int) -> bool:
-    """Whether a thread lives and is traced by nobody."""
-    try:
-        return not procfs.is_dead(pid, tid) and procfs.status(tid)[b"TracerPid"] == b"0"
-    except (OSError, KeyError):
-        return False
 
 
 def left_behind(family: Sequence[int], since: int) -> List[int]:

@@ -28,7 +28,7 @@ from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.reports import Reports
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
 from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, SHIELD, TRACEME, Row
-from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, state_and_tracer, threads_below, untraced_from
+from ebpfless_arch.tracer.tracees import Thread, Tracee, Tracees, is_free, state_and_tracer, threads_below, untraced_from
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _IS_STOPPED = 0x7F  # bits/waitstatus.h, __WIFSTOPPED
@@ -414,8 +414,7 @@ class Engine:
 
     def _note_stranger(self, tid: int, debugger: int) -> None:
         """Somebody is about to trace a thread that is not ours, but would be, if it had not been let go or got away."""
-        state, tracer = state_and_tracer(tid)
-        if tracer or state in b"ZX":
+        if not is_free(tid):
             return
         pid = _leader(tid)[0]
         if escapes.is_below(pid, [self._keeper] + [each.pid for each in self._tracees]):

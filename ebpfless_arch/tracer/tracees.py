@@ -136,6 +136,12 @@ def _threads_of(pids: Iterable[int], tracer: int) -> List[Tuple[int, int]]:
     return [(tid, pid) for _, tid, pid in sorted(found, reverse=True)]
 
 
+def is_free(tid: int) -> bool:
+    """Whether a thread lives and is traced by nobody."""
+    state, tracer = state_and_tracer(tid)
+    return not tracer and state not in b"ZX"
+
+
 def state_and_tracer(tid: int) -> Tuple[bytes, int]:
     """What a thread is doing, by a letter, and the process that traces it; "X" for one that is gone."""
     try:
