@@ -12,12 +12,14 @@ from typing import List, Optional, Sequence, Type
 import pytest
 
 from attaching import slowness, tracers
-from blackbox import (Event, Session, ebpfless, environment, event_options, named, read_events, rule, run, wait_until,
-                      write_policy)
+from blackbox import (Event, Session, ebpfless, environment, event_options, named, read_events, rule, run, status_field,
+                      wait_until, write_policy)
 from cgroups import remove_cgroup
-from test_whole_system import WITHOUT_CONNECTOR, has_connector
+from ebpfless_arch.tracer.attached import ATTACH
+from test_whole_system import WITHOUT_CONNECTOR, has_connector, helpers
 
 BY_SCAN = ([[], pytest.param(WITHOUT_CONNECTOR, marks=pytest.mark.slow)] if has_connector() else [[]])
+BY_CONNECTOR = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
 SECONDS = 1.0
 """Within which a program is traced again; a machine that is busy takes its time."""
 
@@ -128,6 +130,36 @@ def _is_tracer_of(pid: int, keeper: int) -> bool:
     return words[0].endswith("(ebpfless-tracer") and words[2].split()[1] == str(keeper)
 
 
+@BY_CONNECTOR
+def test_a_child_of_before_its_parent_was_taken_is_followed_however_late_it_is_told_of(public_dir: Path, tmp_path: Path) -> None:
+    script = public_dir / "script"
+    script.write_text("#!/bin/sh\nread word; sleep 1000 & echo $!; wait\n")
+    script.chmod(0o755)
+    with Follower([str(script)], tmp_path / "events") as follower, Session([str(script)]) as first:
+        wait_until(lambda: follower.has(first.pid), "the view is at work")
+        (tracer,) = tracers(first.pid)
+        (view,) = helpers(follower.session.pid)
+        os.kill(tracer, signal.SIGSTOP)
+        with Session([str(script)]) as later:
+            wait_until(lambda: is_asked(tracer), "the tracer is asked to take it")
+            os.kill(view, signal.SIGSTOP)
+            assert later.process.stdin is not None
+            later.process.stdin.write(b"go\n")
+            later.process.stdin.flush()
+            child = int(later.line())
+            os.kill(tracer, signal.SIGCONT)
+            wait_until(lambda: b"process %d " % later.pid in follower.session.errors(), "it is told that the parent is traced")
+            assert tracers(child) == [0]
+            os.kill(view, signal.SIGCONT)
+            wait_until(lambda: follower.has(child), "the child is traced")
+        follower.end()
+
+
+def is_asked(tracer: int) -> bool:
+    """Whether the signal waits for it that asks a tracer to attach to one more process."""
+    return bool(int(status_field(tracer, "ShdPnd"), 16) & 1 << ATTACH - 1)
+
+
 def test_follow_and_a_command_are_two_things() -> None:
     result = run(ebpfless("trace", "--follow", "nginx", "--", "true"))
     assert result.status == 2 and b"--follow" in result.stderr and len(result.stderr.splitlines()) == 1
@@ -171,9 +203,6 @@ def killed(program: Path) -> int:
     with subprocess.Popen([str(program), "1000"]) as process:
         assert process.wait(PATIENT_SECONDS) == -signal.SIGUSR1
         return process.pid
-
-
-BY_CONNECTOR = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
 
 
 @pytest.mark.parametrize("prefix", [pytest.param([], marks=BY_CONNECTOR), pytest.param(WITHOUT_CONNECTOR, marks=[pytest.mark.root, pytest.mark.slow])],

@@ -112,6 +112,38 @@ def test_signals_go_on_to_what_outlives_the_command(tmp_path: Path) -> None:
         assert session.finish()[:3] == (5, b"", b"")
 
 
+# The command ends as soon as it is told to, and has a child that lives on.
+LATE_DAEMON = """
+import os, signal, sys, time
+parent = os.getpid()
+print("here", flush=True)
+sys.stdin.readline()
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0 * os.write(1, b"got TERM\\n")))
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    os.write(1, b"ready\\n")
+    while True:
+        signal.pause()
+raise SystemExit(5)
+"""
+
+
+def test_a_signal_that_is_faster_than_the_news_of_who_outlives_the_command_reaches_it() -> None:
+    with Session(trace_command([sys.executable, "-c", LATE_DAEMON], ["--wait-all"])) as session:
+        assert session.line() == "here"
+        os.kill(session.pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(session.pid), "the keeper hears nothing for a while, as on a busy machine")
+        assert session.process.stdin is not None
+        session.process.stdin.write(b"go\n")
+        session.process.stdin.flush()
+        assert session.line() == "ready"
+        os.kill(session.pid, signal.SIGTERM)
+        os.kill(session.pid, signal.SIGCONT)
+        assert session.line() == "got TERM"
+        assert session.finish()[:3] == (5, b"", b"")
+
+
 def test_signals_within_the_tree_go_where_they_are_sent(compile_c: Compiler) -> None:
     with Session(trace_command([compile_c("signals.c")])) as session:
         command = ready_pid(session.line())

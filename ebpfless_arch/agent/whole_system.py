@@ -18,6 +18,7 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.receiver import Answer, Receiver
+from ebpfless_arch.tracer.tracees import is_free
 
 if TYPE_CHECKING:
     from ebpfless_arch.tracer.system import SystemView
@@ -72,7 +73,7 @@ class Observer:
                 tell(text)
 
     def _observe(self, record: Record) -> None:
-        if self._is_told(record[2]) or record[0] == records.FORK and self._is_told(record[4]):
+        if self._is_told(record[2]) or record[0] == records.FORK and self._is_told(record[4]) and not self._is_late(record[2]):
             return
         self._count(record)
         if record[0] == records.OPEN:
@@ -82,6 +83,10 @@ class Observer:
         else:
             self._agent.meet(record)
         self._look(record)
+
+    def _is_late(self, child: int) -> bool:
+        """Whether the child of a process that is followed was born before the tracer had its parent: then it is not traced."""
+        return self._following is not None and is_free(child)
 
     def _look(self, record: Record) -> None:
         if self._following is not None:

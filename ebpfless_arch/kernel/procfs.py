@@ -328,6 +328,18 @@ def descendants(*roots: int) -> List[int]:
     return found
 
 
+def children(parent: int) -> List[int]:
+    """Ids of the processes whose parent is this one."""
+    found = []
+    for pid in processes():
+        try:
+            if stat(pid).ppid == parent:
+                found.append(pid)
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
 def tops(family: Iterable[int]) -> List[int]:
     """Those of a family who live and have no parent in it."""
     parents: Dict[int, int] = {}

@@ -443,8 +443,10 @@ class Keeper:
             self._on_signal_to_us(received)
         elif not self._main:
             self._held.append(received)
-        elif received.code > 0 or received.sender in (self._tracer, os.getpid()):
-            pass  # a terminal has sent it to the command as well; the tracer only wakes us; our own is a broken output
+        elif received.code > 0 or received.sender and received.sender in (self._tracer, os.getpid()):
+            # A terminal has sent it to the command as well; the tracer only wakes us; our own is a broken output. Nobody (0)
+            # is who sends from outside of a container.
+            pass
         else:
             self._forward(received)
 
@@ -473,8 +475,12 @@ class Keeper:
         if self._in_background or self._status == _NO_STATUS and not procfs.has_ended(self._main) and _sent(
                 self._main, received):
             return
-        for pid in procfs.tops(self._family):
+        for pid in procfs.tops(self._family.union(self._heirs())):
             _sent(pid, received)
+
+    def _heirs(self) -> List[int]:
+        """Who has become our child by its parent's end, and is traced: the tracer's news of it may be still to come."""
+        return [pid for pid in procfs.children(os.getpid()) if _is_traced_by_us(pid)]
 
     def _reap(self, options: int = os.WNOHANG) -> None:
         """Take leave of children: the tracer, or without one the command (of which it waits for the end, without
@@ -504,6 +510,14 @@ def _sent(pid: int, received: signals.Received) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _is_traced_by_us(pid: int) -> bool:
+    """Whether a process has a tracer that bears a name of ours. Which one it is now may be news to the keeper as well."""
+    try:
+        return procfs.stat(int(procfs.status(pid)[b"TracerPid"])).comm.startswith(process.OUR_NAMES)
+    except (OSError, KeyError, ValueError):
+        return False
 
 
 def _last_words() -> str:
