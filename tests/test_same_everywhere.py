@@ -29,6 +29,7 @@ PROGRAMS = [
             "link-failed 2 listen 1 mkdir 4 mkdir-failed 2 open 12 open-failed 7 rename 3 rename-failed 2 rmdir 2 "
             "rmdir-failed 1 setsockopt 1 signal 8 signal-failed 2 unlink 3 unlink-failed 3"),
     Program("spawn.c", "/bin/true", "exec 4 exit 4 fork 3"),
+    Program("untraced.c", ".", "blind_spot 2 exec 1 exit 5 fork 4 open-failed 4"),
 ]
 
 

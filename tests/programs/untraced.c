@@ -20,7 +20,7 @@ struct clone3_arguments { uint64_t flags, pidfd, child_tid, parent_tid, exit_sig
 
 static long by_clone(uint64_t flags)
 {
-    return syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+    return syscall(SYS_clone, (long)(flags | SIGCHLD), 0L, 0L, 0L, 0L);
 }
 
 static long by_clone3(uint64_t flags)
