@@ -1,6 +1,7 @@
 """Markers, the --all option and the fixtures that all black-box tests share."""
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -21,18 +22,26 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers, so that --strict-markers knows them."""
     config.addinivalue_line("markers", "slow: takes part with --all only")
     config.addinivalue_line("markers", "root: needs to be run as root")
+    config.addinivalue_line("markers", "machine(NAME): is about that machine, as uname -m names it, and takes part there only")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects slow tests without --all, skips those that need root for others."""
-    if not config.getoption("--all"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if item not in slow]
-        config.hook.pytest_deselected(items=slow)
+    """Deselects slow tests without --all and those about another machine, skips those that need root for others."""
+    slow = not config.getoption("--all")
+    left = [item for item in items if (slow and item.get_closest_marker("slow")) or is_of_another_machine(item)]
+    if left:
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
     if os.geteuid() != 0:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def is_of_another_machine(item: pytest.Item) -> bool:
+    """Whether a test is about what this machine does not have."""
+    marker = item.get_closest_marker("machine")
+    return marker is not None and platform.machine() not in marker.args
 
 
 @pytest.fixture(scope="session")

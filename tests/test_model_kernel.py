@@ -5,7 +5,6 @@ Whatever the kernel, the events are those of the newest one.
 
 import errno
 import os
-import platform
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
@@ -23,7 +22,7 @@ from model_kernel import RECORDS, Ends, Kernel, Play, Recorded, Token, read_reco
 
 pytestmark = [
     pytest.mark.skipif(not RECORDS.is_dir(), reason="the records of kernels are not beside the repository"),
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="the records are of amd64"),
+    pytest.mark.machine("x86_64"),
 ]
 
 FILTERED, PLAIN = "seccomp-stops", "plain-syscall"

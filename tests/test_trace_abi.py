@@ -11,8 +11,6 @@ import pytest
 from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, opens_of, retval, run, run_traced
 from forbidding import forbidding
 
-of_amd64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the ABIs of amd64")
-
 ECHO = os.path.realpath("/bin/echo")
 NO_SUCH_ABI = 77
 OTHER_BUSYBOX = os.environ.get("TEST_BUSYBOX", "")
@@ -29,7 +27,7 @@ def seen_opens(events: List[Event], folder: Path) -> List[Tuple[str, int, List[s
             for event in opens_below(events, folder)]
 
 
-@of_amd64
+@pytest.mark.machine("x86_64")
 @pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
 def test_calls_of_the_i386_abi_in_a_64_bit_program(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
     command = [compile_c("int80.c"), str(tmp_path), "/bin/echo"]

@@ -1,7 +1,6 @@
 """What cannot be seen is itself an event: told once for each process and reason, counted, and never in anybody's way."""
 
 import os
-import platform
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -13,7 +12,7 @@ from blackbox import (Compiler, Event, Result, Session, named, opens_of, read_ev
 from ordinary import copy_for_all, interpreter, run_as_nobody
 from test_trace_attach import say
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of amd64")
+pytestmark = pytest.mark.machine("x86_64")  # its numbers
 
 EPERM, EINVAL = -1, -22
 MODES = [pytest.param([], id="seccomp"), pytest.param(["--disable-seccomp"], id="no-seccomp")]

@@ -5,7 +5,6 @@ test_trace_network.py leave out; what its events say is here. That nothing is le
 """
 
 import os
-import platform
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -241,7 +240,7 @@ def programs(compile_c: Compiler, flags: List[str]) -> List[List[str]]:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the ABIs of amd64")
+@pytest.mark.machine("x86_64")
 @pytest.mark.parametrize("abi, flags", [(AMD64, []), (I386, ["-m32", "-static"])], ids=["64-bit", "32-bit"])
 def test_no_row_of_the_table_is_left_out(abi: Any, flags: List[str], compile_c: Compiler, tmp_path: Path) -> None:
     if shutil.which("strace") is None:

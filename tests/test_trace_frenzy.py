@@ -1,7 +1,6 @@
 """Forty threads that all try to get past us at once: all is seen, or told as not seen, and nothing breaks."""
 
 import collections
-import platform
 from pathlib import Path
 from typing import List
 
@@ -14,7 +13,7 @@ SEEN = ("i386", "untraced", "exec")
 BLIND = ("abi", "clone_untraced", "io_uring")
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the doors of amd64")
+@pytest.mark.machine("x86_64")  # its doors
 @pytest.mark.parametrize("options", [[], ["--disable-seccomp"], ["--io-uring", "deny"]], ids=["seccomp", "no-seccomp", "deny"])
 def test_every_way_past_us_in_forty_threads_at_once(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
     for kind in SEEN + ("ring",):
