@@ -3,7 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 Version = Tuple[int, int]
 
@@ -20,6 +20,16 @@ def installed() -> Dict[Version, str]:
         if answer.returncode == 0 and words[2] == "final" and int(words[1]) >= 6:
             found.setdefault((int(words[0]), int(words[1])), path)
     return dict(sorted(found.items()))
+
+
+def of_musl() -> List[str]:
+    """The interpreters whose C library is musl, as their program's loader says."""
+    return [path for path in dict.fromkeys(_candidates()) if b"/ld-musl-" in _beginning(path)]
+
+
+def _beginning(path: str) -> bytes:
+    with open(path, "rb") as program:
+        return program.read(4096)
 
 
 def _candidates() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import List, Set
 
 import pytest
 
+import pythons
 from blackbox import FOLDER, REPOSITORY, ebpfless, environment, event_options, opens_of, read_events, run, trace_command
+from ebpfless_arch.kernel import signals
 
 MUSL = Path("/usr/lib") / (os.uname().machine + "-linux-musl") / "libc.so"
+MUSL_PYTHONS = pythons.of_musl()
 # Of these a C library may have none: kernel/ does without (their callers say how).
 MAY_LACK = {"malloc_trim", "memfd_create", "statx"}
 FUNCTION = re.compile(r'\bfunction\("(\w+)"')
@@ -32,6 +36,30 @@ def check_a_trace(before: List[str], folder: Path, *after: str) -> None:
 @pytest.mark.parametrize("flags", [["-I"], ["-I", "-S"], ["-O"], ["-OO", "-B"], ["-E", "-s", "-S"]], ids=" ".join)
 def test_ways_to_start_python(flags: List[str], tmp_path: Path) -> None:
     check_a_trace([sys.executable] + flags + [str(REPOSITORY / "ebpfless.py")], tmp_path)
+
+
+@pytest.mark.skipif(FOLDER != str(REPOSITORY), reason="is about the package")
+def test_a_python_that_lacks_what_small_images_leave_out(tmp_path: Path) -> None:
+    """Debian's python3-minimal has no ctypes.util that works, and what is built without libraries has none of these."""
+    lacking = "ctypes.util _ssl zlib _bz2 _lzma _uuid _hashlib _sqlite3 _curses readline _posixshmem _multiprocessing grp"
+    code = ("import runpy, sys; sys.modules.update(dict.fromkeys(%r.split())); sys.argv[0] = 'ebpfless'; "
+            "runpy.run_path(%r, run_name='__main__')" % (lacking, str(REPOSITORY / "ebpfless.py")))
+    check_a_trace([sys.executable, "-I", "-c", code], tmp_path)
+
+
+if MUSL_PYTHONS:
+    # Alpine's, or one that scripts/test-musl has built.
+    @pytest.mark.skipif(FOLDER != str(REPOSITORY), reason="is about the package")
+    @pytest.mark.parametrize("python", MUSL_PYTHONS)
+    def test_a_python_on_musl(python: str, tmp_path: Path) -> None:
+        check_a_trace([python, "-I", str(REPOSITORY / "ebpfless.py")], tmp_path)
+
+
+@pytest.mark.parametrize("first", [34, 35], ids=["glibc", "musl"])
+def test_the_c_library_s_own_signals_are_left_alone(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python warns of those when they are blocked, in the midst of what the command says."""
+    monkeypatch.setattr(signal, "SIGRTMIN", first)
+    assert signals.catchable() == [number for number in range(1, 32) if number not in (9, 19)] + list(range(first, 65))
 
 
 def test_one_cpu_is_enough(tmp_path: Path) -> None:

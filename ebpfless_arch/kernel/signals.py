@@ -33,9 +33,10 @@ class Received(NamedTuple):
 
 
 def catchable() -> List[int]:
-    """All signal numbers of this system that a process may block: 1..64 without SIGKILL, SIGSTOP and libc's own two."""
+    """All signal numbers of this system that a process may block: 1..64 without SIGKILL, SIGSTOP and the C library's own, which
+    begin at 32 (glibc has two, musl three)."""
     return [number for number in range(1, signal.NSIG)
-            if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33)]
+            if number not in (signal.SIGKILL, signal.SIGSTOP) and not 32 <= number < signal.SIGRTMIN]
 
 
 def open_signals(numbers: Iterable[int]) -> int:

@@ -4,7 +4,7 @@
 the very policy that is there; another one is loaded as any policy is.
 """
 
-import zlib
+import binascii
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events.interest import packed_cases, unpacked_cases
@@ -34,7 +34,7 @@ class Prepared(NamedTuple):
 
 def digest(data: bytes) -> int:
     """Tells a policy from another one, against mistakes only: who can change it can change the program as well."""
-    return zlib.crc32(data)
+    return binascii.crc32(data)
 
 
 def nobody() -> Process:
