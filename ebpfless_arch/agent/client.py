@@ -5,21 +5,19 @@ and then.
 """
 
 import os
-import select
 import socket
 import time
 from typing import Any, Callable, Collection, Dict, List, Optional
 
 from ebpfless_arch.agent import stream
-from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up, peer_of, places_at_once, trusted_uids
+from ebpfless_arch.agent.dialing import Dialer, UnknownHost
+from ebpfless_arch.agent.endpoints import Endpoint, Place, peer_of, trusted_uids
 from ebpfless_arch.events import link, wire
 from ebpfless_arch.events.link import TracerEnd
 from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.wire import Accepted, Hello
-from ebpfless_arch.kernel import procfs, signals, sockets
+from ebpfless_arch.kernel import procfs, sockets
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
-_CONNECT_SECONDS = 5.0
 _WELCOME_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
 # A probe says something every ten seconds.
@@ -47,10 +45,6 @@ class Handler:
         return ()
 
 
-class _UnknownHost(OSError):
-    """There is no such name."""
-
-
 class Client:
     """`hello` gives what is to be said at the beginning of a link, `session` is this run's random name."""
 
@@ -65,12 +59,9 @@ class Client:
         self.trouble = "no answer yet"
         # Whether the probe may order: it has to know the secret, or is of root or of our own user.
         self.is_trusted = False
-        self._places: List[Place] = []
-        self._search: Optional[_Search] = None
+        self._dialer = Dialer(endpoint)
         self._stream: Optional[stream.Stream] = None
         self._link: Optional[TracerEnd] = None
-        self._place: Optional[Place] = None
-        self._pause = _FIRST_PAUSE_SECONDS
         self._due = 0.0
         self._heard = 0.0
 
@@ -93,7 +84,7 @@ class Client:
     @property
     def is_exposed(self) -> bool:
         """Whether the probe is on another host, and neither end has to prove anything."""
-        return self._place is not None and not self._place.is_local and not self._secret
+        return self._dialer.place is not None and not self._dialer.place.is_local and not self._secret
 
     @property
     def has_room(self) -> bool:
@@ -108,11 +99,12 @@ class Client:
 
     def descriptors(self) -> Dict[int, int]:
         """What to wait for, as poll(2) takes it."""
-        return {self._stream.fileno(): self._stream.events} if self._stream else {}
+        found = self._stream or self._dialer.connecting
+        return {found.fileno(): found.events} if found else {}
 
     def patience(self, now: float) -> float:
         """Seconds until something is due."""
-        return 0.05 if self._search is not None else max(0.0, self._due - now) if self._stream is None else 1.0
+        return self._dialer.patience(now) if self._stream is None and self._dialer.connecting is None else 1.0
 
     def turn(self) -> None:
         """Do what can be done now. Never raises for what the other end, or the network, does."""
@@ -120,8 +112,6 @@ class Client:
         try:
             if self._stream is None:
                 self._seek(now)
-            elif not self._stream.connected:
-                self._await_connection(now)
             else:
                 self._read(now)
                 self._watch(now)
@@ -131,6 +121,7 @@ class Client:
 
     def close(self) -> None:
         """End the connection, without a word."""
+        self._dialer.close()
         if self._stream is not None:
             self._stream.close()
         self._stream = self._link = None
@@ -138,40 +129,13 @@ class Client:
     # --- the connection ------------------------------------------------------------
 
     def _seek(self, now: float) -> None:
-        if self._search is not None:
-            if self._search.is_alive():
-                return
-            self._places, self._search = self._search.places, None
-        elif now < self._due:
-            return
-        elif not self._places:
-            found = places_at_once(self._endpoint)
-            if found is None:
-                self._search = _Search(self._endpoint)
-                signals.start_without(self._search.start)
-                return
-            self._places = found
-        if not self._places:
-            raise _UnknownHost("the probe is not looked for at %s for now: no name server knows that host" % self._endpoint.text)
-        self._place = self._places.pop(0)
-        self._due = now + _CONNECT_SECONDS
-        self._stream = stream.connect(self._place)
-        if self._stream.connected:
+        self._stream = self._dialer.seek(now)
+        if self._stream is not None:
             self._greet(now)
-
-    def _await_connection(self, now: float) -> None:
-        assert self._stream is not None
-        poll = select.poll()
-        poll.register(self._stream.fileno(), select.POLLOUT)
-        if poll.poll(0):
-            self._stream.finish_connecting()
-            self._greet(now)
-        elif now > self._due:
-            raise OSError("no answer from %s" % self._endpoint.text)
 
     def _greet(self, now: float) -> None:
-        assert self._stream is not None and self._place is not None
-        owners = _owners(self._stream, self._place)
+        assert self._stream is not None and self._dialer.place is not None
+        owners = _owners(self._stream, self._dialer.place)
         strangers = sorted(set(owners).difference(trusted_uids()))
         if strangers and not self._secret:
             raise WireError("whoever listens at %s is user %d; a probe that is neither root's nor ours needs a shared "
@@ -184,9 +148,9 @@ class Client:
 
     def _refuse_watched(self) -> None:
         """Who is judged must not be the judge, whatever its user may do otherwise."""
-        assert self._stream is not None and self._place is not None
+        assert self._stream is not None and self._dialer.place is not None
         watched = self._handler.watched()
-        if watched and _is_among(self._stream.socket, self._place, set(watched).union(procfs.descendants(*watched))):
+        if watched and _is_among(self._stream.socket, self._dialer.place, set(watched).union(procfs.descendants(*watched))):
             raise WireError("whoever listens at %s is traced here, and so can be no probe; the rules are evaluated here"
                             % self._endpoint.text)
 
@@ -195,19 +159,16 @@ class Client:
         was_up = self.link is not None
         self.trouble = self._turned_away() or str(getattr(error, "strerror", "") or error)
         self.close()
-        if was_up:
-            self._pause, self._places = _FIRST_PAUSE_SECONDS, []
-        now = time.monotonic()
-        if self._places:
-            self._due = now
-        else:
-            self._due = now + self._pause * (0.8 + 0.4 * os.urandom(1)[0] / 255)
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        self._handler.on_down(str(error) if isinstance(error, (WireError, _UnknownHost)) else "", was_up)
+        self._dialer.fail(time.monotonic(), was_up)
+        reason = str(error) if isinstance(error, WireError) else ""
+        if isinstance(error, UnknownHost):
+            reason = "the probe is not looked for at %s for now: %s" % (self._endpoint.text, error)
+        self._handler.on_down(reason, was_up)
 
     def _turned_away(self) -> str:
         """What may be the reason where a socket's owner has closed the connection before a word; "" where that is not so."""
-        if self._link is None or self._link.state != link.WAITING or self._place is None or self._place.family != socket.AF_UNIX:
+        place = self._dialer.place
+        if self._link is None or self._link.state != link.WAITING or place is None or place.family != socket.AF_UNIX:
             return ""
         return "the probe has closed the connection at once; user %d may not be among its --peers" % os.geteuid()
 
@@ -224,7 +185,7 @@ class Client:
         for message in self._link.feed(data):
             if isinstance(message, Accepted):
                 self._refuse_watched()  # by now it holds the connection, even if it has closed what it listened on
-                self._pause = _FIRST_PAUSE_SECONDS
+                self._dialer.succeed()
                 self._handler.on_accepted(message)
             elif isinstance(message, wire.Welcome):
                 raise OSError("the probe answers after all: connect anew")
@@ -273,21 +234,3 @@ def _is_among(connection: socket.socket, place: Place, pids: Collection[int]) ->
         return True in answers
     # One of them hides what it has open (prctl(PR_SET_DUMPABLE)): it is that one, if it is nobody else.
     return not any(sockets.holds(pid, inodes) for pid in procfs.processes() if pid not in pids)
-
-
-class _Search:
-    """Asks name servers, in a thread of its own, as that may take long."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        import threading
-
-        self._endpoint = endpoint
-        self.places: List[Place] = []
-        thread = threading.Thread(target=self._ask, daemon=True)
-        self.start, self.is_alive = thread.start, thread.is_alive
-
-    def _ask(self) -> None:
-        try:
-            self.places = look_up(self._endpoint)
-        except OSError:
-            self.places = []

@@ -12,7 +12,7 @@ from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
 from ebpfless_arch.agent.ending import Ender
 from ebpfless_arch.agent.options import UsageError
-from ebpfless_arch.agent.outputs import LineFile, Output, Voice
+from ebpfless_arch.agent.outputs import LineFile, Output, Sink, Voice, is_url
 from ebpfless_arch.agent.outputs.json_lines import JsonLines
 from ebpfless_arch.agent.outputs.text import Text
 from ebpfless_arch.agent.outputs.written import NOTHING, Written, written_in
@@ -209,13 +209,19 @@ class Agent(Receiver):
             self._voice.complain("an error inside the agent, the program goes on: "
                                  + printable(text.strip().replace("\n", " | "))[:_FAULT_SHOWN], "error")
 
+    def leave(self) -> None:
+        """A copy of this process goes on with what is held back."""
+        for output in self._outputs:
+            output.leave()
+
     def close(self) -> None:
         """Write everything out and say what was lost."""
         if self._loss[2]:
             self._tell_loss(decode.now())
-        dropped = sum([self._attempt(output, output.close) for output in self._outputs])
-        if dropped:
-            self._voice.complain("%d lines were dropped, for whoever reads the output was too slow" % dropped, "warning")
+        for output in self._outputs:
+            dropped = self._attempt(output, output.close)
+            if dropped:
+                self._voice.complain("%d lines were dropped, for %s" % (dropped, output.why_dropped), "warning")
         if self.lost:
             self._voice.complain("%d records of the tracer were lost" % self.lost, "warning")
         self._tell_limits()
@@ -304,7 +310,7 @@ def make_agent(policies: Policies, config: Config, section: str, voice: Voice, s
     """An agent with the outputs of a section of the configuration; raises UsageError."""
     # Only records that travel have numbers by which lines that a killed probe has written are known again.
     find = written_in if section == "probe" else lambda path: NOTHING
-    outputs = [_open_output(path, config[section + ".format"], policies.shown, find, voice)
+    outputs = [_open_output(path, config[section + ".format"], policies.shown, find, voice, config["trace.hostname"] or "")
                for path in config[section + ".output"]]
     agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"], voice)
     policies.loaded.variables.find_process = agent.find
@@ -352,19 +358,31 @@ def _complain_of(problems: List[Problem], idle_actions: List[Skipped], voice: Vo
 
 
 def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]],
-                 find: Callable[[str], Written], voice: Voice) -> Output:
-    if "://" in path:
-        raise UsageError("--output %s: outputs by URL are not there yet; name a file, or - for stderr" % path)
-    try:
-        written = find(path) if form == "json" else NOTHING
-        file = LineFile(path)
-    except OSError as error:
-        raise UsageError("--output %s: %s" % (path, error.strerror))
-    if path == "-":
-        voice.share(file)
+                 find: Callable[[str], Written], voice: Voice, host: str) -> Output:
+    written = NOTHING
+    if is_url(path):
+        file: Sink = _open_remote(path, form, voice, host)
+    else:
+        try:
+            written = find(path) if form == "json" else NOTHING
+            file = LineFile(path)
+        except OSError as error:
+            raise UsageError("--output %s: %s" % (path, error.strerror))
+        if path == "-":
+            voice.share(file)
     if form == "json":
         return JsonLines(file, about_us(), variables, written)
     return Text(file, file.takes_colours())
+
+
+def _open_remote(url: str, form: str, voice: Voice, host: str) -> Sink:
+    # Only where it is asked for: a start does without what it loads.
+    from ebpfless_arch.agent.outputs import remote, targets
+
+    try:
+        return remote.Remote(targets.target_of(url, form, host), voice)
+    except (ValueError, OSError) as error:
+        raise UsageError("--output %s: %s" % (url, getattr(error, "strerror", None) or error))
 
 
 def about_us() -> Dict[str, Any]:

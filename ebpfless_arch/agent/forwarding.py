@@ -348,6 +348,7 @@ class Forwarder(Receiver, Handler):
         """A copy of this process goes on with the link; here nothing more is said."""
         self._left = True
         self._client.close()
+        self._agent.leave()
 
     def close(self) -> None:
         """Deliver what is left, as long as the probe takes it; judge the rest here."""

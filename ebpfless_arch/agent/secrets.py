@@ -13,15 +13,22 @@ def read_secret(path: str) -> bytes:
     """The secret in a file, without white space around it; b"" for no path. Raises UsageError."""
     if not path:
         return b""
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            secret = file.read(_LONGEST + 1).strip()
-    except OSError as error:
-        raise UsageError("the secret file %s cannot be read: %s" % (path, error.strerror))
-    if mode & _OF_OTHERS:
-        raise UsageError("the secret file %s is open to other users: chmod 600 %s" % (path, path))
+    secret = read_private(path, "the secret file", _LONGEST).strip()
     if not _SHORTEST <= len(secret) <= _LONGEST:
         raise UsageError("the secret file %s holds %d bytes; a secret has %d to %d: head -c 32 /dev/urandom | base64 > %s"
                          % (path, len(secret), _SHORTEST, _LONGEST, path))
     return secret
+
+
+def read_private(path: str, what: str, at_most: int) -> bytes:
+    """What a file holds that no other user may read, one byte more than `at_most` where there is more; `what` names it in
+    errors. Raises UsageError."""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            found = file.read(at_most + 1)
+    except OSError as error:
+        raise UsageError("%s %s cannot be read: %s" % (what, path, error.strerror))
+    if mode & _OF_OTHERS:
+        raise UsageError("%s %s is open to other users: chmod 600 %s" % (what, path, path))
+    return found

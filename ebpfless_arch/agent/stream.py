@@ -23,13 +23,15 @@ class Stream:
     with every few bytes leave holes in its memory.
     """
 
-    __slots__ = ("_socket", "_outgoing", "_buffer", "connected")
+    __slots__ = ("_socket", "_outgoing", "_buffer", "connected", "produced")
 
     def __init__(self, connection: socket.socket, connected: bool = True, buffer: Optional[bytearray] = None) -> None:
         self._socket = connection
         self._outgoing = bytearray()
         self._buffer = buffer or bytearray(_PORTION)
         self.connected = connected
+        # Bytes that were to be sent until now.
+        self.produced = 0
         connection.setblocking(False)
 
     def fileno(self) -> int:
@@ -70,6 +72,7 @@ class Stream:
     def send(self, data: bytes) -> None:
         """Send, now or when there is room."""
         self._outgoing += data
+        self.produced += len(data)
         self.flush()
 
     def flush(self) -> bool:
@@ -84,17 +87,31 @@ class Stream:
             pass
         return taken > 0
 
+    def finish(self) -> None:
+        """Tell the other end that nothing follows."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has gone already
+
     def close(self) -> None:
         """The end of it; the other end may not have taken everything."""
         self._socket.close()
 
 
-def connect(place: Place) -> Stream:
+def is_writable(stream: Stream) -> bool:
+    """Whether the other end would take something now, or has refused the connection."""
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def connect(place: Place, kind: int = socket.SOCK_STREAM) -> Stream:
     """Begin to connect; raises OSError where that fails at once."""
-    connection = socket.socket(place.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    connection = socket.socket(place.family, kind | socket.SOCK_CLOEXEC)
     stream = Stream(connection, False)
     try:
-        if place.family != socket.AF_UNIX:
+        if place.family != socket.AF_UNIX and kind == socket.SOCK_STREAM:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = connection.connect_ex(place.address)
         if code not in (0, errno.EINPROGRESS):

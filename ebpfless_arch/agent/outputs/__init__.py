@@ -4,7 +4,7 @@ import os
 import select
 import stat
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.ruleset import Rule
@@ -31,16 +31,65 @@ class Output:
         """Lines that could not be written until now."""
         return 0
 
+    @property
+    def why_dropped(self) -> str:
+        """What made them get lost."""
+        return ""
+
     def flush(self) -> bool:
         """Pass on what is held back; True when something has to wait. Raises OSError."""
         return False
+
+    def leave(self) -> None:
+        """A copy of this process goes on; here only `close` follows."""
 
     def close(self) -> int:
         """Nothing will follow; returns how many lines could not be written. Raises OSError."""
         return 0
 
 
-class LineFile:
+class Label(NamedTuple):
+    """What a line is about, for protocols that have a place for it: when it happened (ns since the epoch), how severe the rule
+    calls it ("" for a plain event), and the rule's id or the event's type."""
+
+    time: int
+    severity: str
+    name: str
+
+
+def label_of(event: Event, rule: Optional[Rule]) -> Label:
+    """The label of an event's line, or of a detection's."""
+    return Label(event.time, "", event.type) if rule is None else Label(event.time, rule.severity, rule.base_id)
+
+
+class Sink:
+    """Where lines go. `why_dropped` says what made `dropped` of them get lost."""
+
+    name = "a sink"
+    dropped = 0
+    why_dropped = "whoever reads the output was too slow"
+
+    def takes_colours(self) -> bool:
+        """Whether a person is looking who likes colours."""
+        return False
+
+    def add(self, line: str, label: Label) -> None:
+        """Append one line (without its end)."""
+        raise NotImplementedError
+
+    def flush(self) -> bool:
+        """Pass on what can be passed on now; True when something has to wait. Raises OSError."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """A copy of this process goes on with what is held back."""
+
+    def close(self) -> None:
+        """Pass on the rest, as long as it is taken. Raises OSError."""
+        raise NotImplementedError
+
+
+class LineFile(Sink):
     """A file of lines, appended to; "-" is stderr. A reader that is slow (a pipe) is never waited for: what it does
     not take stays here, up to `room` bytes, and then lines are dropped and counted."""
 
@@ -64,7 +113,7 @@ class LineFile:
         """Whether a person is looking, at a terminal that has colours, and wants them (https://no-color.org)."""
         return os.isatty(self._descriptor) and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
 
-    def add(self, line: str) -> None:
+    def add(self, line: str, label: Optional[Label] = None) -> None:
         """Append one line (without its end)."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         if self._size + len(data) > self._room:
@@ -111,25 +160,39 @@ class LineFile:
 
 
 class Lines(Output):
-    """What all outputs share that write lines to a file: theirs is only what the lines say."""
+    """What all outputs share that write lines: theirs is only what the lines say."""
 
-    def __init__(self, file: LineFile) -> None:
+    def __init__(self, file: Sink) -> None:
         self.name = file.name
         self._file = file
 
     @property
     def dropped(self) -> int:
-        """Lines that a slow reader did not take."""
+        """Lines that were not taken."""
         return self._file.dropped
+
+    @property
+    def why_dropped(self) -> str:
+        """What made them get lost."""
+        return self._file.why_dropped
 
     def flush(self) -> bool:
         """Write out; True when something is left. Raises OSError."""
         return self._file.flush()
 
+    def leave(self) -> None:
+        """A copy of this process goes on with what is held back."""
+        self._file.leave()
+
     def close(self) -> int:
         """Write out and close; returns how many lines were dropped. Raises OSError."""
         self._file.close()
         return self._file.dropped
+
+
+def is_url(path: str) -> bool:
+    """Whether an output is meant that is no file (agent/outputs/targets.py)."""
+    return "://" in path or path.startswith("unix:/")
 
 
 def _open_for_appending(path: str) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Optional
 
-from ebpfless_arch.agent.outputs import LineFile, Lines
+from ebpfless_arch.agent.outputs import Lines, Sink, label_of
 from ebpfless_arch.agent.outputs.written import NOTHING, Written
 from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
@@ -11,10 +11,10 @@ from ebpfless_arch.rules.ruleset import Rule
 
 
 class JsonLines(Lines):
-    """Writes to a file. `agent` describes this program and its host; `variables` gives those of rules for an event;
+    """Writes lines. `agent` describes this program and its host; `variables` gives those of rules for an event;
     `written` knows what a killed probe has written already."""
 
-    def __init__(self, file: LineFile, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
+    def __init__(self, file: Sink, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
                  written: Written = NOTHING) -> None:
         super().__init__(file)
         self._written = written
@@ -34,7 +34,7 @@ class JsonLines(Lines):
                 agent["rule_actions"] = performed
             line = event_text(event, rule.description or headline(event), agent, sequence,
                               rule_tags(rule) + list(event.context.tags), self._variables(event))
-        self._file.add(line)
+        self._file.add(line, label_of(event, rule))
 
 
 def about(rule: Rule) -> Dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Optional
 
-from ebpfless_arch.agent.outputs import LineFile, Lines
+from ebpfless_arch.agent.outputs import Lines, Sink, label_of
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import clock, headline, lineage, printable
 from ebpfless_arch.rules.ruleset import Rule
@@ -12,9 +12,9 @@ _ATTACK_TAGS = ("tactic:", "technique:")
 
 
 class Text(Lines):
-    """Writes to a file, in colours where asked to."""
+    """Writes lines, in colours where asked to."""
 
-    def __init__(self, file: LineFile, colours: bool) -> None:
+    def __init__(self, file: Sink, colours: bool) -> None:
         super().__init__(file)
         self._colours = colours
 
@@ -35,7 +35,7 @@ class Text(Lines):
         chain = lineage(event.process)
         if chain:
             parts.append("ancestors: " + chain)
-        self._file.add("  ".join(parts))
+        self._file.add("  ".join(parts), label_of(event, rule))
 
     def _mark(self, rule: Rule) -> str:
         severity = "%-8s" % rule.severity.upper()
