@@ -192,9 +192,11 @@ def test_a_record_that_is_larger_than_the_spool_is_told_as_that(tmp_path: Path) 
 
 
 def has_socket(pid: int) -> bool:
-    """Whether a process has a socket open."""
+    """Whether a process has a connection of TCP."""
     folder = "/proc/%d/fd" % pid
-    return any(target(os.path.join(folder, name)).startswith("socket:") for name in os.listdir(folder))
+    lines = Path("/proc/%d/net/tcp" % pid).read_text().splitlines()[1:]
+    inodes = {"socket:[%s]" % line.split()[9] for line in lines}
+    return any(target(os.path.join(folder, name)) in inodes for name in os.listdir(folder))
 
 
 def target(link: str) -> str:

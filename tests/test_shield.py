@@ -2,12 +2,14 @@
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from blackbox import Compiler, Event, event_options, named, opens_of, run, run_traced, trace_command
+from blackbox import Compiler, Event, event_options, named, opens_of, read_events, run, run_traced, trace_command
+from ordinary import copy_for_all, interpreter, run_as_nobody
 
 MODES = pytest.mark.parametrize("mode", [
     pytest.param([], id="filter"), pytest.param(["--disable-seccomp"], id="no-filter", marks=pytest.mark.slow)])
@@ -69,6 +71,56 @@ def test_people_read_who_did_it(tmp_path: Path, compile_c: Compiler) -> None:
     told = tmp_path / "told"
     assert run(trace_command([compile_c("after_us.c"), "traceme", "0"], ["--output", str(told)])).status == 0
     assert re.search(r"  after_us[^ ]*\[\d+\] asked to be traced by its parent", told.read_text())
+
+
+# Opens whatever of us could be read or written, and says what came of it; then kills the tracer.
+BREAKS_IN = """
+import errno, os, signal, sys, time
+def field(pid, name):
+    try:
+        return next(int(line.split()[1]) for line in open("/proc/%d/status" % pid) if line.startswith(name + ":"))
+    except OSError:
+        return 0  # without the privilege to run ahead of others, a tracer that takes over may let a call fail
+tracer = os.getppid()
+while not field(tracer, "TracerPid"):
+    pass
+found = set()
+for pid in (tracer, field(tracer, "PPid"), field(tracer, "TracerPid")):
+    for name in ["mem", "environ", "maps", "syscall", "fd"] + ["fd/%d" % number for number in range(67)]:
+        try:
+            os.close(os.open("/proc/%d/%s" % (pid, name), os.O_RDWR if name in ("mem", "fd") else os.O_RDONLY))
+            found.add("opened " + name)
+        except OSError as error:
+            found.add(errno.errorcode[error.errno])
+print(*sorted(found))
+for number in range(7):
+    os.kill(tracer, signal.SIGKILL)
+    while field(os.getpid(), "TracerPid") in (0, tracer):
+        pass
+    tracer = field(os.getpid(), "TracerPid")
+    while not field(tracer, "TracerPid"):
+        pass
+open("/etc/hostname").close()
+sys.exit(7)
+"""
+
+
+def test_what_runs_as_our_own_user_can_open_nothing_of_us() -> None:
+    """And who stands by takes over all the same."""
+    python = interpreter()
+    if python is None:
+        pytest.skip("needs an interpreter that others may run")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        copy_for_all(folder)
+        output = str(folder / "events")
+        result = run_as_nobody(python, folder, [python, "-S", "-c", BREAKS_IN], event_options(output))
+        events = read_events(output)
+    assert result[:2] == (7, b"EACCES EISDIR\n")
+    told = spots(events, "tracer")
+    assert told and all("without a tracer" in reason for reason in told)
+    assert opens_of(events, "/etc/hostname")
 
 
 CUTS = """

@@ -34,7 +34,7 @@ from ebpfless_arch.events.msgpack import WireError
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.kernel import libc, procfs
+from ebpfless_arch.kernel import libc, process, procfs
 
 if TYPE_CHECKING:
     from ebpfless_arch.agent.metrics import Pages
@@ -61,6 +61,7 @@ _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 def run(config_file: str, flags: Mapping[str, Any]) -> int:
     """Serve until a signal ends it; returns the exit status. Raises UsageError and OSError before that."""
+    process.shut()
     settings = config.load(config_file, flags)
     voice = evaluation.voice_of(settings, "probe")
     policies = evaluation.load_rules(settings["runtime_security_config.policies.dir"], voice)

@@ -12,6 +12,7 @@ OUR_NAMES = b"ebpfless-"
 """How the names of those begin whom we start beside programs."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_PTRACER = 0x59616D61
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,6 +52,12 @@ def become_subreaper(truly: bool = True) -> None:
 def be_told_of_orphanhood(number: int) -> None:
     """Get this signal when our parent dies (prctl(2), PR_SET_PDEATHSIG)."""
     _prctl(_PR_SET_PDEATHSIG, number, None, 0, 0)
+
+
+def shut(truly: bool = True) -> None:
+    """Let nobody of our user look into this process or trace it, or let them again (prctl(2), PR_SET_DUMPABLE): /proc/PID/mem,
+    /proc/PID/fd and the like are for CAP_SYS_PTRACE then. An exec opens it; a fork leaves it as it is."""
+    _prctl(_PR_SET_DUMPABLE, int(not truly), None, 0, 0)
 
 
 def allow_tracer(pid: int) -> None:

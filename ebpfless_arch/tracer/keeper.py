@@ -16,7 +16,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.kernel import process, procfs, signals
+from ebpfless_arch.kernel import channels, process, procfs, signals
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.tracer import decode, launch, pipe, streams, watchdog
 from ebpfless_arch.tracer.attached import ATTACH, FULL, LET_GO, PROCESS
@@ -146,12 +146,13 @@ class Keeper:
         ignores = signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_IGN
         start = launch.Start(self._inherited, list(self._mask), ignores, self._overseen)
         self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, start), [self._orders])
+        process.shut()  # not before: who is to trace the command has to get at its own child
         os.close(orders[0])
 
     def _fork(self, work: Callable[[pipe.Link], None], unwanted: Sequence[int]) -> None:
         """Run `work` in a child that is linked to us by new pipes: its records, our verdicts."""
         ends = pipe.make_pipe()
-        verdicts = os.pipe()
+        verdicts = channels.make(channels.MESSAGES)
         child = os.fork()
         if child == 0:
             status = 1

@@ -1,13 +1,14 @@
 """Records on their way from the tracer to the keeper: numbered, in batches, marshalled, in pieces.
 
-A tracer and the one that stands by for it write into the same pipe. No piece is longer than PIPE_BUF, so each arrives
-whole or not at all (pipe(7)); the batch that a dead tracer had begun ends where its successor's first piece comes.
-Records are numbered on from tracer to tracer, so that whatever does not arrive leaves a gap.
+The pipe is a pair of sockets, since programs of the same user could open a pipe by way of /proc. A tracer and the one that
+stands by for it write into the same one. Each piece is a message, which arrives whole or not at all (unix(7)); the batch
+that a dead tracer had begun ends where its successor's first piece comes. Records are numbered on from tracer to tracer, so
+that whatever does not arrive leaves a gap.
 """
 
 import collections
 import ctypes
-import fcntl
+import errno
 import marshal
 import os
 import select
@@ -17,16 +18,20 @@ from typing import Deque, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
+from ebpfless_arch.kernel import channels
 from ebpfless_arch.tracer.pulse import Pulse
 
-# A piece's writer (a number of its own), how long its content is, whether it is the last of a batch.
-_HEAD = struct.Struct("=IHH")
-_CONTENT = select.PIPE_BUF - _HEAD.size
+# A piece's writer (a number of its own), whether it is the last of a batch.
+_HEAD = struct.Struct("=II")
+# With what the kernel needs besides, a message takes 8 KiB of its memory and not more (include/linux/skbuff.h).
+_CONTENT = 7680 - _HEAD.size
+_PIECE_AT_MOST = 65536
 _VERDICT = struct.Struct("=QI")
 _PATIENCE_SECONDS = 1.0
 _BATCH = 64
 _PIPE_BYTES = 1 << 20
-_F_SETPIPE_SZ = 1031
+_FIELDS_AT_LEAST = 4
+_BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Link(NamedTuple):
@@ -38,15 +43,8 @@ class Link(NamedTuple):
 
 
 def make_pipe() -> List[int]:
-    """A pipe [read end, write end], both non-blocking and as roomy as the host allows up to 1 MiB."""
-    ends = list(os.pipe())
-    for end in ends:
-        os.set_blocking(end, False)
-    try:
-        fcntl.fcntl(ends[1], _F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:
-        pass  # kernels before 2.6.35 and users above their share keep the usual 64 KiB
-    return ends
+    """[Read end, write end], both non-blocking and as roomy as the host allows up to 1 MiB."""
+    return channels.make(channels.MESSAGES, _PIPE_BYTES, waits=False)
 
 
 class Ends(NamedTuple):
@@ -131,16 +129,16 @@ class Writer:
     def _append(self, data: bytes) -> None:
         for start in range(0, len(data), _CONTENT):
             part = data[start:start + _CONTENT]
-            self._waiting.append(_HEAD.pack(self._name, len(part), start + _CONTENT >= len(data)) + part)
+            self._waiting.append(_HEAD.pack(self._name, start + _CONTENT >= len(data)) + part)
             self._waiting_bytes += len(part) + _HEAD.size
 
     def _write(self) -> bool:
         while self._waiting:
             try:
                 os.write(self._descriptor, self._waiting[0])
-            except BlockingIOError:
-                return False
-            except OSError:
+            except OSError as error:
+                if error.errno in _BUSY:
+                    return False
                 # Nobody can listen any more; the tracees still have to be resumed.
                 self._broken = True
                 self._waiting.clear()
@@ -209,7 +207,6 @@ class Reader:
     def __init__(self, descriptor: int, room: int = 256 << 20) -> None:
         self.descriptor = descriptor
         self.ended = False
-        self._data = bytearray()
         self._begun = bytearray()
         self._batches: Deque[bytes] = collections.deque()
         self._held = 0
@@ -219,18 +216,18 @@ class Reader:
 
     def has_room(self) -> bool:
         """Whether it wants more."""
-        return self._held + len(self._begun) + len(self._data) < self._room and not self.ended
+        return self._held + len(self._begun) < self._room and not self.ended
 
     def fill(self) -> None:
         """Take in what the pipe holds; `ended` is set when the tracer's end is closed."""
         while self.has_room():
             try:
-                part = os.read(self.descriptor, _PIPE_BYTES)
+                part = os.read(self.descriptor, _PIECE_AT_MOST)
             except BlockingIOError:
                 return
             self.ended = not part
-            self._data += part
-            self._sort()
+            if part:
+                self._add(part)
 
     def has_batch(self) -> bool:
         """Whether a whole batch is there."""
@@ -242,7 +239,7 @@ class Reader:
 
     def move(self, descriptor: int) -> None:
         """Read on from another pipe; what a tracer had not finished writing when it died is dropped."""
-        del self._data[:], self._begun[:]
+        del self._begun[:]
         self.descriptor = descriptor
         self.ended = False
 
@@ -252,28 +249,35 @@ class Reader:
             return []
         data = self._batches.popleft()
         self._held -= len(data)
-        first, found = marshal.loads(data)
+        first, found = _unpacked(data)
+        if not found:
+            return [records.blind(int(time.time() * 1e9), 0, 0, "a message came that no tracer of ours has written", "tampering")]
         # A new image that shares no memory with the old one begins anew.
         missing = max(0, first - self.expected)
         self.expected = first + len(found)
-        batch: List[Record] = [(records.LOST, found[0][1], 0, 0, missing)] + found if missing else found
-        return batch
+        return [(records.LOST, found[0][1], 0, 0, missing)] + found if missing else found
 
-    def _sort(self) -> None:
-        """Put the pieces that have come whole together."""
-        start, data = 0, self._data
-        while len(data) - start >= _HEAD.size:
-            writer, size, is_last = _HEAD.unpack_from(data, start)
-            end = start + _HEAD.size + size
-            if end > len(data):
-                break
-            if writer != self._writer:
-                self._writer = writer
-                del self._begun[:]
-            self._begun += data[start + _HEAD.size:end]
-            if is_last:
-                self._batches.append(bytes(self._begun))
-                self._held += len(self._begun)
-                del self._begun[:]
-            start = end
-        del data[:start]
+    def _add(self, piece: bytes) -> None:
+        """Put the pieces of a batch together."""
+        if len(piece) < _HEAD.size:
+            return
+        writer, is_last = _HEAD.unpack_from(piece)
+        if writer != self._writer:
+            self._writer = writer
+            del self._begun[:]
+        self._begun += piece[_HEAD.size:]
+        if is_last:
+            self._batches.append(bytes(self._begun))
+            self._held += len(self._begun)
+            del self._begun[:]
+
+
+def _unpacked(data: bytes) -> Tuple[int, List[Record]]:
+    """The number of the first record of a batch, and all of them: none where this is no batch."""
+    try:
+        first, found = marshal.loads(data)
+    except (EOFError, ValueError, TypeError):
+        return 0, []
+    fits = isinstance(first, int) and isinstance(found, list) and all(
+        isinstance(record, tuple) and len(record) > _FIELDS_AT_LEAST for record in found)
+    return (first, found) if fits else (0, [])

@@ -22,8 +22,16 @@ def are_taken_away(features: Features, filtered: bool) -> bool:
     table = procfs.status(os.getpid())
     if table.get(b"NoNewPrivs", b"0") == b"1":
         return False
-    capable = int(table[b"CapEff"], 16) >> _CAP_SYS_PTRACE & 1
-    return not capable or filtered and features.filters_need_no_new_privs
+    return not _may_trace_all(table) or filtered and features.filters_need_no_new_privs
+
+
+def suffice_for_the_shut() -> bool:
+    """Whether we may trace processes that are shut (process.shut)."""
+    return _may_trace_all(procfs.status(os.getpid()))
+
+
+def _may_trace_all(table: Dict[bytes, bytes]) -> bool:
+    return bool(int(table[b"CapEff"], 16) >> _CAP_SYS_PTRACE & 1)
 
 
 def taken_away(pid: int, path: bytes) -> str:

@@ -14,16 +14,17 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
-from ebpfless_arch.kernel import process
+from ebpfless_arch.kernel import channels, process
 from ebpfless_arch.kernel.features import Features
-from ebpfless_arch.tracer import afresh, decode, standby, watchdog
+from ebpfless_arch.tracer import afresh, decode, privileges, standby, watchdog
 from ebpfless_arch.tracer.engine import ALONE, DONE, Engine, Snapshot
 from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, Plan, make_engine
-from ebpfless_arch.tracer.pipe import Ends, Link, make_pipe, open_ends
+from ebpfless_arch.tracer.pipe import Ends, Link, open_ends
 from ebpfless_arch.tracer.pulse import Pulse
 
 _START = "from ebpfless_arch.tracer import renewal; renewal.go_on(sys.argv[2])"
 _RENEWALS_AT_MOST = 5
+_ROOM = 1 << 20
 _LONG_AGO_NS = 60 * 10 ** 9
 
 
@@ -46,11 +47,13 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
     """
     deaths: List[standby.Death] = []
     outcome = DONE
-    main = engine.main
+    main, may_trace = engine.main, privileges.suffice_for_the_shut()
     while True:
         if engine.watched and not engine.standby:
+            process.shut(may_trace)  # who stands by has to get at us
             child, tracer = _fork(ends)
             if child == 0:
+                process.shut()
                 # Those before it are not settled if it was killed over them.
                 deaths.append(standby.attend(tracer))
                 link.pulse.deaths.value += 1
@@ -58,8 +61,10 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
                 engine, plan, ends = _successor(plan, found, link)
                 continue  # it will need somebody as well, and now, while nothing has been let go
             engine.standby, engine.watched = max(child, 0), child > 0
+            if deaths or not may_trace:
+                standby.await_watch(engine.standby)
+        process.shut()
         if deaths:
-            standby.await_watch(engine.standby)
             gap = standby.succeed(engine, deaths, plan.keeper, main, link.pulse)
             deaths, former = [], None
             if gap.problem and not gap.threads:
@@ -110,7 +115,8 @@ def _renew(engine: Engine, plan: Plan, found: Features, link: Link, former: Opti
 
 def _become(state: State) -> None:
     """Execute Python anew, with the state waiting in a pipe; raises OSError."""
-    ends = make_pipe()
+    ends = channels.make(channels.STREAM, _ROOM)
+    os.set_blocking(ends[1], False)
     data = marshal.dumps(tuple(state))
     if os.write(ends[1], data) < len(data):
         raise OSError(errno.EAGAIN, "too many threads for a pipe")
@@ -124,6 +130,7 @@ def _become(state: State) -> None:
 
 def go_on(descriptor: str) -> None:
     """The new image: take the state and trace on."""
+    process.shut()
     with open(int(descriptor), "rb") as file:
         state = State(*marshal.load(file))
     plan, found = Plan(*state.plan), Features(*state.features)

@@ -60,6 +60,7 @@ def run(orders: str) -> None:
     """The process's whole life."""
     told = Orders(*marshal.loads(bytes.fromhex(orders)))
     process.set_name(NAME)
+    process.shut()
     process.be_told_of_orphanhood(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for whoever started us
