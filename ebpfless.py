@@ -198,7 +198,10 @@ def _trace(arguments: Given) -> int:
 
 def run_probe(arguments: Given) -> int:
     """`ebpfless probe`."""
+    import signal
+
     _end_when_told("SIGINT", "SIGTERM")
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # it waits until the probe can load its policies again
     from ebpfless_arch.agent import probe
 
     return probe.run(arguments.config, _given(arguments))

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, List
@@ -267,7 +267,8 @@ def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
             sink.add("secret", MOMENT)
             sink.close()
             assert sink.dropped == 1 and len(told) == 1
-            assert "its certificate is not accepted: " in told[0] and why in told[0].lower() and "#ca=FILE" in told[0], told
+            assert "its certificate is not accepted: " in told[0] and "#ca=FILE" in told[0], told
+            assert why in told[0].lower() or sys.version_info < (3, 7)  # which does not say why
         assert b"secret" not in server.data
 
 

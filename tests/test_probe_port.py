@@ -2,6 +2,7 @@
 one line, and nobody else notices."""
 
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -11,7 +12,9 @@ from typing import Any, Iterator, List
 
 import pytest
 
-from blackbox import Compiler, ebpfless, environment, opens_of, run, wait_until
+from blackbox import Compiler, Session as Program, ebpfless, environment, opens_of, rule, run, wait_until, write_policy
+from ebpfless_arch.agent.doors import open_doors
+from ebpfless_arch.agent.endpoints import Endpoint
 from ebpfless_arch.agent.peers import Host, Peer
 from ebpfless_arch.agent.sessions import Session
 from ebpfless_arch.agent.stream import Stream
@@ -47,7 +50,7 @@ def ends(connection: socket.socket) -> bool:
 def greeting(seed: int) -> TracerEnd:
     """A tracer's end, whose hello is ready to be taken."""
     randomly = random.Random(seed)
-    return TracerEnd(wire.Hello(1, "", 0, ("x",), "wrapped"), bytes(randomly.randrange(256) for _ in range(16)))
+    return TracerEnd(wire.Hello(1, "", int(time.time() * 1e9), ("x",), "wrapped"), bytes(randomly.randrange(256) for _ in range(16)))
 
 
 def greeted(connection: socket.socket, seed: int) -> TracerEnd:
@@ -192,8 +195,18 @@ class Desk(Host):
             peer.accept({"events": (), "failures": False, "denied": (), "paths": {}})
         return session
 
+    def __init__(self) -> None:
+        self.missing = 0
+        self.lines: List[str] = []
+
     def judge(self, session: Session, record: Any, number: int) -> None:
         pass
+
+    def miss(self, records: int) -> None:
+        self.missing += records
+
+    def tell(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture
@@ -233,6 +246,21 @@ def test_who_takes_too_long_is_left(pair: List[socket.socket]) -> None:
         peer.watch(now + 35)
 
 
+def test_a_claim_of_lost_records_has_to_be_plausible(pair: List[socket.socket]) -> None:
+    desk = Desk()
+    peer = Peer(desk, Stream(pair[0]), "x", True, b"")
+    join(peer, pair[1])
+    first = 1
+    for missing in (500, 1 << 62, 1 << 61, 1000):
+        first += missing
+        pair[1].sendall(wire.frame(wire.pack_records(first, PACKED[:1])))
+        peer.read()
+        first += 1
+    assert desk.missing == 1500
+    (line,) = desk.lines
+    assert line.endswith(" of x says that %d records are missing, more than it can have had: that is not counted" % (1 << 62))
+
+
 def test_who_sends_without_a_pause_is_not_taken_for_slow(pair: List[socket.socket]) -> None:
     peer = Peer(Desk(), Stream(pair[0]), "x", True, b"")
     join(peer, pair[1])
@@ -255,6 +283,42 @@ def test_who_never_reads_is_left(pair: List[socket.socket]) -> None:
             peer.want({"events": ("open",) * 100, "failures": False, "denied": (), "paths": {}})
             peer.write()
     assert peer.stream.waiting < 3 << 20
+
+
+def test_the_kernel_asks_whether_a_silent_host_is_there() -> None:
+    met: List[socket.socket] = []
+    door, = open_doors(Endpoint("x", "127.0.0.1", free_port()), lambda connection, address, place: met.append(connection))
+    with socket.create_connection(door.place.address):
+        door.accept()
+    assert [met[0].getsockopt(*each) for each in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT))] == [1, 60, 15, 4]
+    met[0].close()
+    door.close()
+
+
+@pytest.mark.slow
+def test_silent_tracers_in_datadog_s_dialect_make_room_for_others(tmp_path: Path) -> None:
+    """They have no heart-beat; as many as there is room for are left alone, until others come."""
+    address = "127.0.0.1:%d" % free_port()
+    policy = write_policy(tmp_path / "p.json", [rule("seen", 'open.file.path == "%s"' % (tmp_path / "file"))])
+    (tmp_path / "file").write_text("")
+    hello = TracerEnd(wire.Hello(1, "", 0, ("x",), "wrapped")).take()
+    with Program(["prlimit", "--nofile=101:101"] + ebpfless("probe", "--listen", address, "--policy", policy, "--verbose")) as probe:
+        wait_until(lambda: b"the probe listens" in probe.errors(), "it listens")
+        guests = []
+        for _ in range(37):
+            guests.append(socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))))
+            guests[-1].sendall(hello)
+        wait_until(lambda: probe.errors().count(b"has come from") == 37, "all are in")
+        assert ends(socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))))
+        assert b"no room for" in probe.errors()
+        result = run(ebpfless("trace", "--probe-addr", address, "--wait-probe", "60", "--", "cat", str(tmp_path / "file")))
+        assert (result.status, result.stdout) == (0, b"")
+        wait_until(lambda: b"  seen  " in probe.errors(), "the tracer was heard")
+        assert re.findall(rb"is left: it had been silent for \d+ s when others came\n", probe.errors())
+        for guest in guests:
+            guest.close()
 
 
 # --- masses ------------------------------------------------------------------------------

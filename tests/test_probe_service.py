@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from blackbox import Compiler, ebpfless, environment, is_detection, read_events, rule, run, wait_until, write_policy
+from blackbox import Compiler, Session, ebpfless, environment, is_detection, read_events, rule, run, wait_until, write_policy
 from ebpfless_arch.events import datadog_structs
 from ebpfless_arch.events.msgpack import unpack
 from probes import Probe, free_port, resident
@@ -88,6 +88,47 @@ def test_what_a_tracer_cannot_see_for_its_probe_is_told(tmp_path: Path) -> None:
         probe.stop()
     spot, = probe.events()
     assert spot["evt"]["name"] == "blind_spot" and "not started for: mkdir;" in spot["evt"]["variables"]["reason"]
+
+
+def test_rules_that_need_a_look_at_files_do_not_run_for_who_does_not_look(tmp_path: Path) -> None:
+    """Their owner would be -1, which is not 0."""
+    path = tmp_path / "file"
+    path.write_text("")
+    policy = write_policy(tmp_path / "p.json", [rule("seen", 'open.file.path == "%s"' % path),
+                                                rule("strange", 'open.file.path == "%s" && open.file.uid != %d' % (path, os.getuid()))])
+    with Probe(tmp_path, "--policy", policy, events=False) as probe:
+        for options in (["--disable-stats"], ["--disable-stats"], []):
+            assert run(probe.tracer(["cat", str(path)], "--wait-probe", "20", *options)).status == 0
+        probe.stop()
+        told = [line for line in probe.errors().splitlines() if "--disable-stats" in line]
+    assert told == ["ebpfless: for tracers with --disable-stats, which look at no files, rules that need that do not run: 1 of them: strange"]
+    assert [event["agent"]["rule_id"] for event in probe.events()] == ["seen"] * 3
+    assert ["file_metadata:none" in event["tags"] for event in probe.events()] == [True, True, False]
+
+
+@pytest.mark.parametrize("number, said", [(signal.SIGHUP, ["the probe listens", "reloaded: 1 rule"]), (signal.SIGTERM, [])])
+def test_signals_while_a_probe_loads(tmp_path: Path, number: int, said: List[str]) -> None:
+    """It reads its configuration from a pipe that nobody has written into yet."""
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    policy = write_policy(tmp_path / "p.json", [rule("x", 'open.file.path == "/nowhere"')])
+    with Session(ebpfless("probe", "--config", pipe, "--listen", "unix:%s/s" % tmp_path, "--policy", policy)) as probe:
+        ends: List[int] = []
+
+        def is_read() -> bool:
+            try:
+                ends.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                pass
+            return bool(ends)
+        wait_until(is_read, "it reads its configuration")
+        os.kill(probe.pid, number)
+        os.close(ends[0])
+        wait_until(lambda: probe.errors().count(b"\n") == len(said), "it has loaded")
+        os.kill(probe.pid, signal.SIGTERM)
+        result = probe.finish()
+    assert result.status == 0 and len(said) == len(result.stderr.splitlines())
+    assert all(words in line for words, line in zip(said, result.stderr.decode().splitlines()))
 
 
 # --- silence -----------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from ebpfless_arch.agent.endpoints import Endpoint, Place, look_up, name_of
 
 _QUEUE = 1024
 _ACCEPTED_AT_ONCE = 32
+# A host that is gone is found out within two minutes.
+_IDLE_SECONDS, _ASKING_SECONDS, _ASKED = 60, 15, 4
 # Where descriptors from a service manager begin.
 _FIRST_GIVEN = 3
 # asm-generic/socket.h; Python has no name for it.
@@ -56,6 +58,8 @@ class Door(socketserver.TCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand a connection on, which is served and closed elsewhere."""
+        if self.address_family != socket.AF_UNIX:
+            _notice_death(request)
         self._visit(request, client_address, self.place)
 
     def accept(self) -> None:
@@ -87,6 +91,14 @@ class _UnixDoor(Door):
             os.unlink(self.place.address)
         except OSError:
             pass
+
+
+def _notice_death(connection: socket.socket) -> None:
+    """Whoever may be silent for ever, as tracers in Datadog's dialect may, is asked by the kernel whether its host is still there."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, _IDLE_SECONDS), (socket.TCP_KEEPINTVL, _ASKING_SECONDS),
+                          (socket.TCP_KEEPCNT, _ASKED)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _answers(path: str) -> bool:

@@ -47,6 +47,8 @@ class Source:
         self.processes = processes
         self.kill = kill
         self.context = context
+        # Whether its tracer looks at files.
+        self.looks = True
 
 
 class Agent(Receiver):
@@ -57,7 +59,7 @@ class Agent(Receiver):
 
     def __init__(self, rules: RuleSet, source: Source, outputs: List[Output], events: bool, verbose: bool,
                  voice: Voice) -> None:
-        self._rules = rules
+        self._rules = self._sightless = rules
         self._voice = voice
         self.source = source
         self._verbose = verbose
@@ -129,11 +131,14 @@ class Agent(Receiver):
     def _tell(self, event: Event) -> None:
         self._announce(event)
         # All rules are evaluated before any action runs: they read variables as they were before the event.
-        self._report(event, self._rules.evaluate(event))
+        self._report(event, self._matching(event))
 
-    def use(self, rules: RuleSet) -> None:
-        """Go by other rules from the next event on."""
-        self._rules = rules
+    def _matching(self, event: Event) -> List[Rule]:
+        return (self._rules if self.source.looks else self._sightless).evaluate(event)
+
+    def use(self, rules: RuleSet, sightless: RuleSet) -> None:
+        """Go by other rules from the next event on; by `sightless` for sources that do not look at files."""
+        self._rules, self._sightless = rules, sightless
 
     def judge(self, record: Record, answer: Answer) -> None:
         """Whether a rule denies a call before it runs."""
@@ -142,7 +147,7 @@ class Agent(Receiver):
     def refusal(self, record: Record) -> int:
         """The errno with which a rule denies a call, which is then told as refused; else 0."""
         event = self._event(record)
-        matching = self._rules.evaluate(event)
+        matching = self._matching(event)
         refusal = _refusal(matching, event)
         if refusal:
             event.retval = -refusal

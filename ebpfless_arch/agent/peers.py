@@ -17,6 +17,8 @@ _SILENCE_SECONDS = 60.0
 _WAITING_AT_MOST = 1 << 20
 _HEARTBEAT_SECONDS = 10.0
 _STALLED_SECONDS, _MUCH = 3.0, 16 << 10
+# How many records a tracer may have had at most, in its life or in a hundred days; a fast one makes some 20,000 a second.
+_RECORDS_AT_LEAST, _RECORDS_A_SECOND, _OLDEST_SECONDS = 1000000, 100000, 8640000.0
 
 
 class Host:
@@ -42,6 +44,10 @@ class Host:
         """So many records were lost before they could be sent."""
         raise NotImplementedError
 
+    def warn_of_blindness(self) -> None:
+        """A tracer does not look at files, which costs rules."""
+        raise NotImplementedError
+
     def tell(self, text: str) -> None:
         """A line for whoever runs the probe."""
         raise NotImplementedError
@@ -60,6 +66,7 @@ class Peer:
         self._link = ProbeEnd(secret)
         self._opened = self._heard = self._told = self._moved = time.monotonic()
         self._acknowledged = 0
+        self._boasts = False
 
     def fileno(self) -> int:
         """The connection's descriptor, -1 when it is closed."""
@@ -69,6 +76,16 @@ class Peer:
     def is_ready(self) -> bool:
         """Whether a tracer of ours is there."""
         return self._link.state == link.READY
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a tracer in Datadog's dialect is there, which may be silent as long as it likes."""
+        return self._link.state == link.PLAIN
+
+    @property
+    def heard(self) -> float:
+        """When something came last, by time.monotonic()."""
+        return self._heard
 
     def stalls(self, now: float) -> bool:
         """Whether much is kept for it: half a message of which no end comes, or answers that it does not take."""
@@ -167,7 +184,14 @@ class Peer:
             raise WireError("more than %d processes" % PROCESSES_AT_MOST)
 
     def _on_missing(self, missing: Missing) -> None:
-        self._host.miss(missing.records)
+        born = self._known().hello.created / 1e9
+        age = min(max(0.0, time.time() - born), _OLDEST_SECONDS)
+        if missing.records <= _RECORDS_AT_LEAST + age * _RECORDS_A_SECOND:
+            self._host.miss(missing.records)
+        elif not self._boasts:
+            self._boasts = True
+            self._host.tell("%s says that %d records are missing, more than it can have had: that is not counted"
+                            % (self._known().name, missing.records))
 
     def _on_processes(self, message: wire.Processes) -> None:
         for record in message.records:
@@ -180,6 +204,8 @@ class Peer:
 
     def _on_context(self, context: wire.Context) -> None:
         self._known().describe(context.tags)
+        if not self._known().source.looks:
+            self._host.warn_of_blindness()
 
     def _on_counters(self, counters: wire.Counters) -> None:
         self._known().counters = counters.values

@@ -54,6 +54,9 @@ _FEW_PROCESSES = 256
 # Who has not said who it is can be replaced by somebody new.
 _STRANGERS_AT_MOST = 256
 _SPARE_DESCRIPTORS = 64
+# Beyond that a tracer that has no heart-beat may be left for others.
+_SILENT_SECONDS = 5.0
+_NAMED_AT_MOST = 10
 
 # What an error of ours in judging one record may be: it costs that record, and nobody else notices.
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, OSError)
@@ -94,6 +97,8 @@ class Probe(Host):
         self._supervisor = Supervisor()
         self._report = Report(agent, self._sessions)
         self._signals: List[int] = []
+        self._left_out: List[str] = []
+        self._use_rules()
         self._stopping = False
         self._room = _raise_descriptor_limit() - _SPARE_DESCRIPTORS
         self._guests = endpoints.trusted_uids() + _ids(settings["probe.peers"])
@@ -121,7 +126,7 @@ class Probe(Host):
             self._outlook.close()
         self._agent.close()
         if self._sessions.missing:
-            self._voice.complain("%d records were lost before tracers could send them" % self._sessions.missing, "warning")
+            self._voice.complain("%d records were lost before tracers could send them, as those say" % self._sessions.missing, "warning")
 
     def _look_out(self) -> "Outlook":
         from ebpfless_arch.agent.whole_system import Outlook, watched_paths
@@ -168,6 +173,7 @@ class Probe(Host):
         signal.set_wakeup_fd(ends[1])
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: self._signals.append(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # one that has come while we were loading comes now
         self._selector.register(ends[0], selectors.EVENT_READ, None)
         return ends[0]
 
@@ -290,15 +296,26 @@ class Probe(Host):
                 connection.close()
                 return
         if len(self._strangers) >= _STRANGERS_AT_MOST or len(self._peers) >= self._room:
-            if not self._strangers:
+            if not self._make_room():
                 self._complaints.tell("no room for %s: %d tracers are here" % (endpoints.name_of(place.family, address), len(self._peers)))
                 connection.close()
                 return
-            self._leave(next(iter(self._strangers.values())), "it had not greeted when others came")
         peer = Peer(self, Stream(connection, buffer=self._buffer), endpoints.name_of(place.family, address),
                     place.is_local and Place(place.family, address).is_local, self._secret)
         self._peers[peer.fileno()] = self._strangers[peer.fileno()] = peer
         self._selector.register(peer.stream, selectors.EVENT_READ, peer)
+
+    def _make_room(self) -> bool:
+        """Leave somebody for others: who has not greeted, else who may be silent and has been so for longest."""
+        if self._strangers:
+            self._leave(next(iter(self._strangers.values())), "it had not greeted when others came")
+            return True
+        silent = min((peer for peer in self._peers.values() if peer.is_plain), key=lambda peer: peer.heard, default=None)
+        now = time.monotonic()
+        if silent is None or now < silent.heard + _SILENT_SECONDS:
+            return False
+        self._leave(silent, "it had been silent for %d s when others came" % (now - silent.heard))
+        return True
 
     def _leave(self, peer: Peer, reason: str) -> None:
         number = peer.fileno()
@@ -381,6 +398,18 @@ class Probe(Host):
             else:
                 self._stopping = True
 
+    def _use_rules(self) -> None:
+        sightless, self._left_out = self._policies.sightless()
+        self._agent.use(self._policies.rules, sightless)
+
+    def warn_of_blindness(self) -> None:
+        """A tracer does not look at files: which rules that costs is told once."""
+        names, self._left_out = self._left_out, []
+        if names:
+            shown = ", ".join(names[:_NAMED_AT_MOST]) + (", ..." if len(names) > _NAMED_AT_MOST else "")
+            self._voice.complain("for tracers with --disable-stats, which look at no files, rules that need that do not run: "
+                                 "%d of them: %s" % (len(names), shown), "warning")
+
     def _warn_of_silence(self) -> None:
         if not self._policies.rules.rules:
             self._voice.complain("warning: no rule is active, so nothing is detected", "warning")
@@ -392,7 +421,7 @@ class Probe(Host):
             self._voice.complain(str(problem), "error")
         if reload.taken:
             self._warn_of_silence()
-            self._agent.use(self._policies.rules)
+            self._use_rules()
             for peer in self._peers.values():
                 peer.want(self._interest())
 

@@ -6,7 +6,7 @@ hold some. Single mistakes do not keep the others from being used, as at the
 start. A rule that is gone, disabled or wrong now does not run on in its old form.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.rules.actions import Log
@@ -73,6 +73,13 @@ class Policies:
         rules = loaded.rule_set
         self.loaded, self.rules = loaded, rules
         return Reload(True, f"reloaded: {_count(len(rules.rules), 'rule')}{_counted(loaded.problems)}", loaded.problems)
+
+    def sightless(self) -> Tuple[RuleSet, List[str]]:
+        """The rules for events of tracers that do not look at files, and the ids of those that are left out for them."""
+        from ebpfless_arch.rules.attributes import without_looks
+
+        kept, skipped = without_looks(self.loaded)
+        return kept.rule_set, [each.rule_id for each in skipped]
 
     def _usable(self, loaded: LoadedPolicies) -> LoadedPolicies:
         if self._looks:

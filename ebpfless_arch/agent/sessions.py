@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import Source
 from ebpfless_arch.events.json_form import timestamp
-from ebpfless_arch.events.model import Context, Event, Process
+from ebpfless_arch.events.model import WITHOUT_METADATA, Context, Event, Process
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.users import Users
@@ -51,6 +51,7 @@ class Session:
             own.append("container_id:" + self.hello.container)
         own += [tag for tag in tags if tag not in own]
         self.source.context = Context(tuple(own), self.key.hex())
+        self.source.looks = ":".join(WITHOUT_METADATA) not in own
 
     def attach(self) -> None:
         """Another connection begins."""

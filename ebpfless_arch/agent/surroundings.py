@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ebpfless_arch.agent.config import Config
 from ebpfless_arch.events.containers import container_of
+from ebpfless_arch.events.model import WITHOUT_METADATA
 from ebpfless_arch.kernel import procfs, signals
 
 ECS_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
@@ -87,6 +88,8 @@ def _known(config: Config, environment: Mapping[str, str], container: str) -> It
     for key in ("service", "env", "version"):
         yield key, config["trace." + key] or ""
     yield "container_id", container
+    if config["trace.disable_stats"]:
+        yield WITHOUT_METADATA
     for key, names in _KUBERNETES:
         yield key, next((environment[name] for name in names if environment.get(name)), "")
 

@@ -258,6 +258,9 @@ class Context(NamedTuple):
     tracer: str = ""
 
 
+WITHOUT_METADATA = "file_metadata", "none"
+"""The tag, key and value, of all events of a tracer that does not look at files (--disable-stats)."""
+
 NO_CONTEXT = Context()
 
 
