@@ -138,3 +138,28 @@ def test_below_a_debugger_that_follows_forks_its_name_is_told(tmp_path: Path) ->
     assert result.status == 125 and result.stdout == b""
     assert re.match(rb"ebpfless: it is traced already, by process \d+ \(strace\), and so is all that it starts: run it "
                     rb"outside of that one, or have that one not follow forks \(strace without -f\)\n$", result.stderr), result.stderr
+
+
+OWN_FILTER = "has seccomp filters of its own, which might end it at the calls that we would need"
+
+
+def test_what_might_be_killed_by_its_own_filter_is_not_handed_over(tmp_path: Path, compile_c: Compiler) -> None:
+    """To be handed over it would have to call seccomp(2). The debugger gets EPERM, and the program goes on under trace."""
+    output, file = tmp_path / "events", tmp_path / "file"
+    file.write_text("")
+    command = traced(["bash", "-c", 'coproc "$0" "$1" wait; read pid <&"${COPROC[0]}"; for word in one two; do "$2" attach $pid; '
+                      'echo >&"${COPROC[1]}"; read line <&"${COPROC[0]}"; echo opened $line; done; exec {COPROC[1]}>&-; wait $COPROC_PID',
+                      compile_c("own_filter.c"), str(file), compile_c("after_us.c")], output, [])
+    result = run(command)
+    assert result[:2] == (7, b"1 1\nopened 0\n" * 2), result
+    events = read_events(str(output))
+    assert {reason.partition(": it ")[2] for reason in debugged(events)} == {OWN_FILTER}
+    assert len([event for event in named(events, "open") if event["file"]["path"] == str(file)]) == 2
+
+
+def test_nor_where_it_asks_for_it(tmp_path: Path, compile_c: Compiler) -> None:
+    output, file = tmp_path / "events", tmp_path / "file"
+    file.write_text("")
+    result = run(traced(["sh", "-c", '"$0" "$1" traceme; exit $?', compile_c("own_filter.c"), str(file)], output, []), b"word\nword\n")
+    assert result[:2] == (7, b"traceme 1\n0\n0\n"), result
+    assert [reason.partition(": it ")[2] for reason in debugged(read_events(str(output)))] == [OWN_FILTER]

@@ -121,6 +121,11 @@ def status(pid: int) -> Dict[bytes, bytes]:
     return table
 
 
+def filters(pid: int) -> int:
+    """How many seccomp filters a thread has, -1 where the kernel does not tell (Linux 5.9); raises OSError."""
+    return int(status(pid).get(b"Seccomp_filters", b"-1"))
+
+
 def _value(status_text: bytes, name: bytes) -> bytes:
     """The rest of a line of /proc/PID/status that is not its first one; raises KeyError."""
     start = status_text.find(b"\n" + name + b":")

@@ -139,6 +139,8 @@ class HandOver:
         registers.read(stop.tid)
         if self._machine.abis[0] is not AMD64 or registers.words[AMD64.code_segment_slot] == _NARROW_CODE:
             return "that is possible for 64-bit programs on amd64 only"
+        if self._has_own_filters(stop.tid):
+            return "it has seccomp filters of its own, which might end it at the calls that we would need"
         try:
             thread = Borrowed(self._machine, stop.tid, is_entering)
         except OSError as error:
@@ -154,6 +156,12 @@ class HandOver:
         else:
             stop.detach(number)
         return problem
+
+    def _has_own_filters(self, tid: int) -> bool:
+        """Whether a thread has more filters than ours and those that were on us already: what they say to a call is unknown.
+        Before Linux 5.9 the kernel does not tell, and then it may have."""
+        count = procfs.filters(tid)
+        return count < 0 or count > procfs.filters(os.getpid()) + 1
 
     def _install(self, thread: Borrowed, pid: int) -> None:
         program = self._listening_program()

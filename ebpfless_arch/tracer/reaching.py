@@ -81,6 +81,7 @@ class Reaching(Kin):
             problem = self._handover.let_go(stop, is_entering)
         except Gone as gone:
             stop.resumed = True
+            tracee.pending = tracee.carried = None
             self._news.append((stop.tid, gone.status))
             return False
         tracee.stays = bool(problem)
@@ -115,6 +116,8 @@ class Reaching(Kin):
             elif os.WIFSTOPPED(status) and status >> 16 == ptrace.EVENT_STOP:
                 stop.repeat_interrupted()
                 self._give(stop, tracee, debugger, False)
+                if not stop.resumed:
+                    stop.resume(self._request)
                 return
             else:
                 if os.WIFSTOPPED(status):
