@@ -87,6 +87,11 @@ class Client:
         return self._dialer.place is not None and not self._dialer.place.is_local and not self._secret
 
     @property
+    def is_away(self) -> bool:
+        """Whether the probe has been looked for in vain at all its addresses."""
+        return self._dialer.is_pausing
+
+    @property
     def has_room(self) -> bool:
         """Whether more should be handed to the link: it is not the place to keep what a slow probe does not take."""
         return self.waiting < _WAITING_AT_MOST

@@ -51,7 +51,8 @@ class Forwarder(Receiver, Handler):
     def __init__(self, agent: Agent, spool: Spool, roll: Roll, users: Users, around: Surroundings,
                  verbose: bool = False) -> None:
         self._verbose = verbose
-        self._missed = False
+        # Whether the probe was not there at first, and whether it was told that it has come.
+        self._missed = self._has_come = False
         self._stored = 0
         self._agent = agent
         self._spool = spool
@@ -238,7 +239,8 @@ class Forwarder(Receiver, Handler):
     def on_accepted(self, accepted: wire.Accepted) -> None:
         """From now on the probe judges. Its model of processes begins where its records do."""
         self._warn()
-        if self._verbose and self._judging and self._missed:
+        if self._judging and self._missed and not self._has_come:
+            self._has_come = True
             self._agent.notice("the probe at %s has come, and evaluates the rules from now on" % self._client.address)
         self._forwarding, self._judging = True, False
         self._spool.rewind()
@@ -287,10 +289,11 @@ class Forwarder(Receiver, Handler):
             self._judge_instead(number)
         if was_up:
             self._down_since = time.monotonic()
-        elif self._verbose and not reason and not self._missed:
+        elif self._client.is_away and not self._missed:
             self._missed = True
-            self._agent.notice("no probe at %s so far (%s); the rules are evaluated here until one answers"
-                               % (self._client.address, self._client.trouble))
+            if self._verbose and not reason:
+                self._agent.notice("no probe at %s so far (%s); the rules are evaluated here until one answers"
+                                   % (self._client.address, self._client.trouble))
         if self._judging and self._forwarding:
             self._forwarding = False
             left = list(self._spool.drain())
