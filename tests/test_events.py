@@ -234,6 +234,22 @@ def test_odd_names_that_are_utf_8_stay_as_they_are(users: Users, name: bytes) ->
     assert form["evt"]["variables"] == {"sequence": 17, "retval": 3}
 
 
+def test_arguments_of_ancestors_have_less_room_than_one_s_own(users: Users) -> None:
+    model = Processes(users, shell(users))
+    words = tuple(b"%03d" % number * 80 for number in range(251))
+    for _ in range(7):
+        model.apply(exec_record(100, b"/usr/bin/sh", (b"sh",) + words))
+    line = json_form.event_text(model.apply(open_record(100, b"/tmp/x")), "title", {}, 1, None)
+    process = json.loads(line)["process"]
+    assert [len(process["args"]), process["args_truncated"]] == [251, False]
+    # 17 words of 240 bytes have room in 4096, 68 in 16384.
+    assert [len(ancestor["args"]) for ancestor in process["ancestors"]] == [17, 17, 17, 17, 0, 0, 0]
+    assert all(ancestor["args_truncated"] for ancestor in process["ancestors"][:-1])
+    assert process["parent"] == process["ancestors"][0] and process["parent"]["args"][16] == "016" * 80
+    assert process["ancestors"][-1]["comm"] == "bash" and not process["ancestors"][-1]["args_truncated"]
+    assert len(line) < 90000
+
+
 @pytest.mark.parametrize("name", [
     b"/\xff\xfe\x80", b"/\xed\xb2\x80", b"/\xed\xa0\xbd\xed\xb8\x80", b"/\xc3", b"/\xf0\x9f\x98\x80\xc0"])
 def test_whoever_reads_a_line_finds_unicode_and_every_byte(users: Users, name: bytes) -> None:

@@ -8,6 +8,9 @@ from ebpfless_arch.events.model import UNKNOWN_ID, File, Process
 
 Json = Dict[str, Any]
 
+# Characters of the arguments of one ancestor, and of all.
+_ANCESTOR_ARGUMENTS, _ANCESTORS_ARGUMENTS = 4096, 16384
+
 # Bit numbers of capabilities(7).
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
@@ -93,10 +96,25 @@ def ancestor_json(process: Process) -> Json:
 
 
 def lineage_json(process: Process) -> Json:
-    """A process with its ancestors."""
+    """A process with its ancestors. Their arguments stand in every event of every descendant, so there is less room for them
+    than for its own."""
     form = process_json(process)
     ancestors = [ancestor_json(record) for record in process.ancestors]
+    room = _ANCESTORS_ARGUMENTS
+    for ancestor in ancestors:
+        room -= _cut_arguments(ancestor, min(room, _ANCESTOR_ARGUMENTS))
     if ancestors:
         form["parent"] = ancestors[0]
         form["ancestors"] = ancestors
     return form
+
+
+def _cut_arguments(form: Json, room: int) -> int:
+    """Keep the first arguments of a process, in so many characters; how many they take."""
+    words, taken = form["args"], 0
+    for position, word in enumerate(words):
+        if taken + len(word) > room:
+            form.update(args=words[:position], args_truncated=True)
+            break
+        taken += len(word)
+    return taken
