@@ -51,7 +51,7 @@ def test_grouping(text: str, grouped: str) -> None:
 
 
 @pytest.mark.parametrize("text, kinds", [
-    ("a[B].c", ["ident"]), ("in[1]", ["ident"]), ("x -1", ["ident", "int"]), ("x - 1", ["ident", "punct", "int"]),
+    ("a[B].c", ["ident"]), ("in[1]", ["ident"]), ("x -1", ["ident", "int"]), ("x - 1", ["ident", "-", "int"]),
     ("10.0.0.0/8", ["cidr"]), ("10.0.0.1", ["ip"]), ("::1", ["ip"]), ("2001:db8::5", ["ip"]), ("::/128", ["cidr"]),
     ("2001:db8::/32", ["cidr"]), ("500ms", ["duration"]), ("5mss", ["duration"]), ("1h30m", ["duration", "duration"]),
     ('r"x"', ["regexp"]), ('~"x"', ["pattern"]), ('"a\\"b"', ["string"]), ("${a.b}", ["variable"]),

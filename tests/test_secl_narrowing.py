@@ -181,8 +181,8 @@ def test_whenever_a_rule_matches_the_filter_stops_and_the_tracer_tells(event: st
             path, known = records.path_of(record), {name: value}
             if any(rule.test(happened) for rule in rules):
                 matched += 1
-                assert answers[value], ([rule.source for rule in rules], value)
-                assert wanted.needs(event, path, known), ([rule.source for rule in rules], value, path)
+                assert answers[value], ([rule.checked.tree for rule in rules], value)
+                assert wanted.needs(event, path, known), ([rule.checked.tree for rule in rules], value, path)
             else:
                 left_out += not answers[value] or not wanted.needs(event, path, known)
     assert matched > 100 and left_out > 500, (matched, left_out)

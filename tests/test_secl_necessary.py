@@ -182,7 +182,7 @@ def test_whenever_a_rule_matches_its_condition_holds(event: str, file: str) -> N
             assert path is not None
             if rule.test(happened):
                 matched += 1
-                assert need is None or need.admits(path), (rule.source, path, need)
+                assert need is None or need.admits(path), (rule.checked.tree, path, need)
             else:
                 refused += need is not None and not need.admits(path)
     assert compiled > 100 and matched > 1000, (compiled, matched)

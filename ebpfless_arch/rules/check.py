@@ -7,7 +7,7 @@ depends on the field beside it; mistakes in it are shown at the place of use.
 
 import functools
 import re
-from typing import Callable, Dict, Iterable, List, Mapping, NoReturn, Union
+from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, NoReturn, Union
 
 from ebpfless_arch.rules import tree as syntax
 from ebpfless_arch.rules.addresses import Network, to_network
@@ -30,6 +30,8 @@ _ORDERING: Dict[str, Callable[[int, int], bool]] = {
     ">=": lambda a, b: a >= b}
 _REFERENCE = re.compile(r"([$%])\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 _SHORT = 16
+_NO_FLAGS: FrozenSet[str] = frozenset()
+_USUAL_FLAVOR = Flavor()
 _SHAPES_AT_MOST = 4096
 # What macros may add up to: they multiply when they use each other.
 _MAX_NODES = 50000
@@ -44,6 +46,7 @@ class Checker(Names):
         Names.__init__(self, text, table, macros, variables, fim)
         self.nodes = 0
         self.depth = 0
+        self.deepest = 0
 
     # Whole rules
 
@@ -58,7 +61,8 @@ class Checker(Names):
     def whole(self, node: Node) -> Typed:
         """The typed form of a rule or macro, its size limited."""
         tree = self.check(node)
-        if depth_of(tree) > MAX_DEPTH + 1:
+        # A level of the text has two at most of its typed form: a comparison, and its negation.
+        if 2 * (self.deepest + 1) > MAX_DEPTH and depth_of(tree) > MAX_DEPTH + 1:
             self.fail(node.offset, "value_limit", f"with its macros it is nested deeper than {MAX_DEPTH} levels")
         return tree
 
@@ -70,40 +74,26 @@ class Checker(Names):
         if self.nodes > _MAX_NODES:
             self.fail(node.offset, "value_limit", f"with its macros it has more than {_MAX_NODES} parts")
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            self.fail(node.offset, "value_limit", "with its macros it is nested too deeply")
-        tree = self.dispatch(node)
+        if self.depth > self.deepest:
+            self.deepest = self.depth
+            if self.depth > _MAX_DEPTH:
+                self.fail(node.offset, "value_limit", "with its macros it is nested too deeply")
+        tree = _CHECKS[type(node)](self, node)
         self.depth -= 1
         return tree
 
-    def dispatch(self, node: Node) -> Typed:
-        if isinstance(node, syntax.Logical):
-            return self.junction(node)
-        if isinstance(node, syntax.Comparison):
-            return self.comparison(node)
-        if isinstance(node, syntax.Unary):
-            return self.unary(node)
-        if isinstance(node, syntax.Binary):
-            return self.arithmetic(node)
-        if isinstance(node, syntax.Array):
-            return self.constants(node)
-        if isinstance(node, syntax.Name):
-            return self.name(node)
-        return self.value(node)
+    def number(self, node: syntax.Number) -> Typed:
+        return Const("int", node.value)
 
-    def value(self, node: Node) -> Typed:
-        if isinstance(node, syntax.Text):
-            return self.text_value(node)
-        if isinstance(node, syntax.Number):
-            return Const("int", node.value)
-        if isinstance(node, syntax.Duration):
-            return Const("int", node.value, "duration")
-        if isinstance(node, syntax.Address):
-            return Const("ip", self.network(node))
-        if isinstance(node, syntax.Variable):
-            return self.variable(node.name, node.offset)
-        assert isinstance(node, syntax.FieldRef)
-        return self.field(node.name, node.offset)
+    def duration(self, node: syntax.Duration) -> Typed:
+        return Const("int", node.value, "duration")
+
+    def address(self, node: syntax.Address) -> Typed:
+        return Const("ip", self.network(node))
+
+    def reference(self, node: Union[syntax.Variable, syntax.FieldRef]) -> Typed:
+        read = self.variable if isinstance(node, syntax.Variable) else self.field
+        return read(node.name, node.offset)
 
     def network(self, node: syntax.Address) -> Network:
         try:
@@ -115,6 +105,8 @@ class Checker(Names):
         """A text literal; variables in an ordinary one make it a joined text."""
         if node.kind != "string":
             return Const("string", node.value, node.kind)
+        if "{" not in node.value:
+            return Const("string", node.value, "string")
         parts: List[Typed] = []
         at = 0
         for match in _REFERENCE.finditer(node.value):
@@ -137,7 +129,7 @@ class Checker(Names):
             elif isinstance(member, syntax.Name):
                 members.append(self.constant_member(member))
             else:
-                value = self.value(member)
+                value = _CHECKS[type(member)](self, member)
                 assert isinstance(value, Const)
                 members.append(value)
             if members[-1].kind != members[0].kind:
@@ -298,13 +290,13 @@ class Checker(Names):
         """One literal; beside anything but a field, patterns are ordinary texts."""
         if not isinstance(subject, Read):
             literal = literal._replace(form="string")
-        if isinstance(subject, Read):
+        elif subject.field.flags:
             self.limit(offset, subject.field, [literal], literal.form == "string")
         return TextTest("bool", subject, self.text_set(offset, subject, [literal]))
 
     def text_set(self, offset: int, subject: Typed, literals: Iterable[Const]) -> TextSet:
-        flags = subject.field.flags if isinstance(subject, Read) else frozenset()
-        flavor = Flavor("glob" in flags, "folded" in flags)
+        flags = subject.field.flags if isinstance(subject, Read) else _NO_FLAGS
+        flavor = Flavor("glob" in flags, "folded" in flags) if flags else _USUAL_FLAVOR
         shapes: List[Shape] = []
         for literal in literals:
             value = str(literal.value)
@@ -358,6 +350,13 @@ class Checker(Names):
                 return self.text_test(node.left.offset, right, left)
             return TextTest("bool", right, self.text_set(node.left.offset, right, [left]))
         return Membership("bool", left, right)
+
+
+_CHECKS: Dict[type, Callable[..., Typed]] = {
+    syntax.Logical: Checker.junction, syntax.Comparison: Checker.comparison, syntax.Unary: Checker.unary,
+    syntax.Binary: Checker.arithmetic, syntax.Array: Checker.constants, syntax.Name: Checker.name,
+    syntax.Text: Checker.text_value, syntax.Number: Checker.number, syntax.Duration: Checker.duration,
+    syntax.Address: Checker.address, syntax.Variable: Checker.reference, syntax.FieldRef: Checker.reference}
 
 
 @functools.lru_cache(_SHAPES_AT_MOST)

@@ -1,9 +1,9 @@
 """SECL text to Python functions: one function of an event for each rule.
 
-A rule is parsed, checked and then written as Python source, which is compiled
-once; constants and matchers stand in its namespace. The generated code is
-total: a field that is missing has the zero value of its kind, so an evaluation
-does not raise. A rule with a register is a loop over the records.
+A rule is parsed, checked and then written as Python source, with names for its
+constants and matchers; rules that differ in these alone are compiled once. The
+generated code is total: a field that is missing has the zero value of its kind,
+so an evaluation does not raise. A rule with a register is a loop over the records.
 """
 
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
@@ -23,6 +23,7 @@ from ebpfless_arch.rules.typed import (
 _ZERO = {"int": "0", "string": "''", "bool": "False", "ip": "None"}
 # Rough times of evaluation, for ordering operands: a comparison is 1.
 _FIELD_COSTS = {".hashes": 1000, ".ancestors.": 30, ".envs": 20, ".envp": 8, ".args": 4, ".argv": 4}
+Maker = Callable[..., Callable[[object], Any]]
 # What the values of an array can be in; the keys of a dictionary are those of a variable.
 _COLLECTIONS = (list, tuple, dict)
 
@@ -69,6 +70,8 @@ class Compiler:
         self.table = table
         self.variables = variables if variables is not None else Variables()
         self.macros: Dict[str, Macro] = {}
+        self._names = dict(table.names, **_RUNTIME, read_variable=self.variables.read)
+        self._makers: Dict[str, Maker] = {}
 
     def add_macro(self, name: str, text: str) -> Tuple[str, ...]:
         """Defines a macro from an expression; returns the event types it reads. Raises SeclError."""
@@ -99,10 +102,10 @@ class Compiler:
         """
         checked = self.check(text, needs_event, tree, fim)
         if checked.unavailable:
-            return Compiled(_never, checked, "")
-        writer = self._writer(tags)
-        source = writer.function(checked, self.table.iterables)
-        return Compiled(writer.build(source), checked, source)
+            return Compiled(_never, checked)
+        writer = _Writer()
+        body = writer.body(checked, self.table.iterables)
+        return Compiled(self._function(writer, body, tags), checked)
 
     def value(self, text: str, node: Node, event_type: str, tags: Tuple[str, ...] = (), fim: str = "",
               names: Optional[Mapping[str, object]] = None) -> Value:
@@ -120,9 +123,9 @@ class Compiler:
         unavailable = checker.unavailable()
         if unavailable:
             return Value(_nothing, tree.kind, unavailable)
-        writer = self._writer(tags)
-        writer.names.update(names or {})
-        return Value(writer.build(writer.value_function(tree)), tree.kind, ())
+        writer = _Writer()
+        body = writer.value_body(tree)
+        return Value(self._function(writer, body, tags, names), tree.kind, ())
 
     def condition(self, text: str, event_type: str, tags: Tuple[str, ...] = (), fim: str = "") -> Compiled:
         """Compiles a filter over events of one type. Raises SeclError."""
@@ -137,10 +140,27 @@ class Compiler:
             raise grammar.error_at(text, node.offset, "mixed_event_types",
                                    f"this reads {found} events, the rule is about {wanted} events")
 
-    def _writer(self, tags: Tuple[str, ...]) -> "_Writer":
-        names = dict(self.table.names)
-        names.update(_RUNTIME, rule_tags=tags, read_variable=self.variables.read)
-        return _Writer(names)
+    def _function(self, writer: "_Writer", body: str, tags: Tuple[str, ...],
+                  names: Optional[Mapping[str, object]] = None) -> Callable[[object], Any]:
+        """The function of an event with this body. Its constants are arguments of what makes it, so that there is one such
+        maker for all bodies that read alike."""
+        constants = writer.constants
+        source = f"def make(rule_tags{''.join(', ' + name for name in constants)}):\n def rule(e):\n{body} return rule\n"
+        if names:
+            return _maker(source, dict(self._names, **names))(tags, *constants.values())
+        maker = self._makers.get(source)
+        if maker is None:
+            maker = self._makers[source] = _maker(source, self._names)
+        return maker(tags, *constants.values())
+
+
+def _maker(source: str, names: Mapping[str, object]) -> Maker:
+    """What `make` of a source is, where these names have their values."""
+    space = dict(names)
+    exec(compile(source, "<rule>", "exec"), space)
+    made = space["make"]
+    assert callable(made)
+    return made
 
 
 def _never(event: object) -> bool:
@@ -163,46 +183,47 @@ _RUNTIME: Dict[str, object] = {
 
 
 def written(rules: Iterable[Checked], table: FieldTable) -> Tuple[List[str], Dict[str, object]]:
-    """The sources of rules, and the constants that all of them together refer to: for the matcher of texts its TextSet."""
-    writer = _Writer({})
-    return [writer.function(rule, table.iterables) for rule in rules], writer.recipes
+    """The bodies of rules as functions of `e`, and the constants that all of them together refer to: for the matcher of
+    texts its TextSet."""
+    writer = _Writer(True)
+    return [writer.body(rule, table.iterables) for rule in rules], writer.recipes
 
 
 class _Writer:
-    """Writes Python for one typed tree; constants get names in `names`."""
+    """Writes Python for one typed tree; constants get names in `constants`, but for texts with `texts_inline`.
 
-    def __init__(self, names: Dict[str, object]) -> None:
-        self.names = names
+    `recipes` are what constants are made of, where that is not the constant itself."""
+
+    def __init__(self, texts_inline: bool = False) -> None:
+        self.texts_inline = texts_inline
+        self.constants: Dict[str, object] = {}
         self.recipes: Dict[str, object] = {}
         self.count = 0
 
-    def function(self, checked: Checked, iterables: Mapping[str, str]) -> str:
-        """The source of `rule(e)`."""
+    def body(self, checked: Checked, iterables: Mapping[str, str]) -> str:
+        """What stands below `def rule(e):`."""
         test = self.write(checked.tree)
         if not checked.register:
-            return f"def rule(e):\n    return {test}\n"
-        return (f"def rule(e):\n    for {_loop_name(checked.register)} in {iterables[checked.iterable]}"
+            return f"    return {test}\n"
+        return (f"    for {_loop_name(checked.register)} in {iterables[checked.iterable]}"
                 f"[:{ITERABLES_LIMIT}]:\n        if {test}:\n            return True\n    return False\n")
 
-    def value_function(self, tree: Typed) -> str:
-        """The source of `rule(e)` that gives the value of an expression."""
+    def value_body(self, tree: Typed) -> str:
+        """The same for the value of an expression."""
         value = self.write(tree)
-        return f"def rule(e):\n    return {f'tuple({value})' if is_array(tree) else value}\n"
-
-    def build(self, source: str) -> Callable[[object], Any]:
-        """The function `rule` of a source."""
-        exec(compile(source, "<rule>", "exec"), self.names)
-        built = self.names["rule"]
-        assert callable(built)
-        return built
+        return f"    return {f'tuple({value})' if is_array(tree) else value}\n"
 
     def constant(self, value: object, recipe: object = None) -> str:
-        """A name for a constant; `recipe` is what it is made of, where that is not the constant itself."""
+        """A name for a constant."""
         self.count += 1
         name = f"k{self.count}"
-        self.names[name] = value
+        self.constants[name] = value
         self.recipes[name] = recipe if recipe is not None else value
         return name
+
+    def text(self, value: str) -> str:
+        """A text, or a name for it."""
+        return repr(value) if self.texts_inline else self.constant(value)
 
     def write(self, node: Typed) -> str:
         """The expression of a node, in parentheses where it needs them."""
@@ -211,7 +232,7 @@ class _Writer:
     def literal(self, node: Const) -> str:
         if node.kind in ("int", "bool"):
             return f"({node.value})" if isinstance(node.value, int) and node.value < 0 else str(node.value)
-        return repr(node.value) if node.kind == "string" else self.constant(node.value)
+        return self.text(str(node.value)) if node.kind == "string" else self.constant(node.value)
 
     def literals(self, node: Constants) -> str:
         values = [member.value for member in node.members]
@@ -262,7 +283,7 @@ class _Writer:
         many = is_many(node.subject)
         if literals.plain:
             if len(literals.literals) == 1:
-                only = repr(next(iter(literals.literals)))
+                only = self.text(next(iter(literals.literals)))
                 return f"({only} in {subject})" if many else f"({subject} == {only})"
             known = self.constant(literals.literals)
             return f"(not {known}.isdisjoint({subject}))" if many else f"({subject} in {known})"

@@ -67,7 +67,7 @@ def error_at(text: str, offset: int, reason: str, message: str) -> SeclError:
 
 
 class Token(NamedTuple):
-    """One token; kind is a token class or "end"."""
+    """One token; kind is a token class, the character itself of punctuation, or "end"."""
 
     kind: str
     text: str
@@ -78,7 +78,7 @@ _IPV4 = r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+"
 _IPV6 = r"(?=[0-9a-fA-F:]*[0-9a-fA-F])(?:[0-9a-fA-F]*:){2,}(?:" + _IPV4 + r"|[0-9a-fA-F]*)"
 _IP = f"(?:{_IPV4}|{_IPV6})"
 _QUOTED = r'"(?:[^"\\\U00010000-\U0010ffff]|\\[\0-\uffff])*"'
-_TOKEN = re.compile("|".join(f"(?P<{kind}>{shape})" for kind, shape in (
+_SHAPES = "|".join(f"(?P<{kind}>{shape})" for kind, shape in (
     ("comment", r"(?:#|//)[^\n]*"),
     ("cidr", f"(?:{_IP}|::)/[0-9]+"),
     ("ip", _IP),
@@ -91,24 +91,32 @@ _TOKEN = re.compile("|".join(f"(?P<{kind}>{shape})" for kind, shape in (
     ("pattern", "~" + _QUOTED),
     ("int", r"[+-]?[0-9]+"),
     ("punct", r"[!=<>+\-\[\](),&|~^]"),
-    ("space", r"[ \t\n]+"),
-)))
+)) + r"|\Z"
+_BLANKS = " \t\n"
+_TOKEN = re.compile(f"[{_BLANKS}]*(?:{_SHAPES})")
 _TEXTS = {"string": 1, "pattern": 2, "regexp": 2}
 
 
 def tokens(text: str) -> List[Token]:
     """Cuts `text` into tokens without blanks and comments; the last one is of kind "end"."""
-    found = []
+    found: List[Token] = []
+    end = len(text)
+    match = _TOKEN.match
     offset = 0
-    while offset < len(text):
-        match = _TOKEN.match(text, offset)
-        if match is None:
+    while offset < end:
+        read = match(text, offset)
+        if read is None:
+            while text[offset] in _BLANKS:
+                offset += 1
             raise error_at(text, offset, "syntax_error", _stray(text, offset))
-        kind = str(match.lastgroup)
-        if kind not in ("space", "comment"):
-            found.append(Token(kind, match.group(), offset))
-        offset = match.end()
-    found.append(Token("end", "", len(text)))
+        kind = read.lastgroup
+        if kind is not None and kind != "comment":
+            start, offset = read.span(kind)
+            word = text[start:offset]
+            found.append(Token(word if kind == "punct" else kind, word, start))
+        else:
+            offset = read.end()
+    found.append(Token("end", "", end))
     return found
 
 
@@ -130,7 +138,15 @@ def _stray(text: str, offset: int) -> str:
 
 
 _Operator = Tuple[str, int]
-_COMPARISONS = ("==", "!=", "=~", "!~", ">=", "<=", ">", "<")
+_COMPARISONS = frozenset(("==", "!=", "=~", "!~", ">=", "<=", ">", "<"))
+_COMPARING = frozenset("=!<>")
+_SIGNS = frozenset("+-")
+_BITS = frozenset("&|^")
+_PREFIXES = {"!": "not", "-": "-", "^": "^"}
+_CONNECTIVES = {"&": "and", "|": "or"}
+_WORDS = frozenset(("ident", "string"))
+_RESERVED = frozenset(("and", "or", "in", "allin", "not"))
+_AHEAD = 2  # how many tokens behind the next one are looked at
 
 
 class _Parser:
@@ -141,12 +157,12 @@ class _Parser:
             raise SeclError("syntax_error", f"the text is longer than {MAX_LENGTH} characters")
         self.text = text
         self.tokens = tokens(text)
+        self.tokens += self.tokens[-1:] * _AHEAD
         self.at = 0
         self.depth = 0
 
     def peek(self, ahead: int = 0) -> Token:
-        at = self.at + ahead
-        return self.tokens[at if at < len(self.tokens) else -1]
+        return self.tokens[self.at + ahead]
 
     def take(self) -> Token:
         token = self.peek()
@@ -159,8 +175,7 @@ class _Parser:
         raise error_at(self.text, token.offset, "syntax_error", f"expected {expected}, found {found}")
 
     def is_punct(self, char: str, ahead: int = 0) -> bool:
-        token = self.peek(ahead)
-        return token.kind == "punct" and token.text == char
+        return self.tokens[self.at + ahead].kind == char
 
     def word(self, ahead: int = 0) -> str:
         """The text of a name, or of a quoted string: the language lets `"and"` act as and."""
@@ -197,24 +212,23 @@ class _Parser:
         return tree
 
     def connective(self) -> Optional[_Operator]:
-        offset = self.peek().offset
-        for char, name in (("&", "and"), ("|", "or")):
-            if self.is_punct(char) and self.is_punct(char, 1):
-                self.at += 2
-                return name, offset
-        if self.word() in ("and", "or"):
+        kind, _, offset = self.tokens[self.at]
+        name = ""
+        if kind in _CONNECTIVES and self.is_punct(kind, 1):
+            name = _CONNECTIVES[kind]
+            self.at += 2
+        elif kind in _WORDS and self.word() in ("and", "or"):
             name = self.word()
             self.at += 1
-            return name, offset
-        return None
+        return (name, offset) if name else None
 
     def comparison(self) -> Node:
         left = self.arithmetic()
-        offset = self.peek().offset
-        operator = self.array_operator()
+        kind, _, offset = self.tokens[self.at]
+        operator = self.array_operator() if kind in _WORDS else ""
         if operator:
             return Comparison(offset, operator, left, self.array())
-        operator = self.scalar_operator()
+        operator = self.scalar_operator() if kind in _COMPARING else ""
         if not operator:
             return left
         self.deeper()
@@ -223,8 +237,6 @@ class _Parser:
         return Comparison(offset, operator, left, right)
 
     def array_operator(self) -> str:
-        if self.peek().kind not in ("ident", "string"):
-            return ""
         if self.word() in ("in", "allin"):
             name = self.word()
             self.at += 1
@@ -235,31 +247,28 @@ class _Parser:
         return ""
 
     def scalar_operator(self) -> str:
-        if self.peek().kind != "punct" or self.peek().text not in "=!<>":
-            return ""
-        for operator in _COMPARISONS:
-            if all(self.is_punct(char, ahead) for ahead, char in enumerate(operator)):
+        first, second = self.peek().kind, self.peek(1).kind
+        for operator in (first + second, first):
+            if operator in _COMPARISONS:
                 self.at += len(operator)
                 return operator
-        if self.peek(1).kind == "pattern" and (self.is_punct("=") or self.is_punct("!")):
-            operator = self.peek().text + "~"
+        if second == "pattern" and first in "=!":
+            operator = first + "~"
             raise error_at(self.text, self.peek().offset, "syntax_error",
                            f"a blank must follow {operator}, otherwise the tilde belongs to the pattern")
         return ""
 
     def arithmetic(self) -> Node:
         tree = self.bits()
-        while self.is_punct("+") or self.is_punct("-"):
+        while self.tokens[self.at].kind in _SIGNS:
             operator = self.take()
             tree = Binary(operator.offset, operator.text, tree, self.bits())
         return tree
 
     def bits(self) -> Node:
         left = self.unary()
-        operator = self.peek()
-        if operator.kind != "punct" or operator.text not in "&|^":
-            return left
-        if operator.text != "^" and self.is_punct(operator.text, 1):
+        operator = self.tokens[self.at]
+        if operator.kind not in _BITS or operator.kind in _CONNECTIVES and self.is_punct(operator.kind, 1):
             return left
         self.deeper()
         self.at += 1
@@ -268,17 +277,15 @@ class _Parser:
         return Binary(operator.offset, operator.text, left, right)
 
     def unary(self) -> Node:
-        token = self.peek()
-        operator = token.text if token.kind == "punct" and token.text in "!-^" else ""
-        if token.kind == "ident" and token.text == "not":
-            operator = "!"
+        kind, text, offset = self.tokens[self.at]
+        operator = "not" if text == "not" else _PREFIXES.get(kind, "")
         if not operator:
             return self.primary()
         self.deeper()
         self.at += 1
         operand = self.unary()
         self.depth -= 1
-        return Unary(token.offset, "not" if operator == "!" else operator, operand)
+        return Unary(offset, operator, operand)
 
     def primary(self) -> Node:
         if self.is_punct("("):
@@ -294,22 +301,23 @@ class _Parser:
         return leaf
 
     def leaf(self) -> Optional[Node]:
-        token = self.peek()
+        token = self.tokens[self.at]
+        kind, text, offset = token
         node: Optional[Node] = None
-        if token.kind in _TEXTS:
-            node = Text(token.offset, token.kind, token.text[_TEXTS[token.kind]:-1])
-        elif token.kind == "ident" and token.text not in ("and", "or", "in", "allin", "not"):
-            node = Name(token.offset, token.text)
-        elif token.kind == "int":
-            node = Number(token.offset, self.integer(token))
-        elif token.kind == "duration":
-            node = Duration(token.offset, self.nanoseconds(token), token.text)
-        elif token.kind in ("ip", "cidr"):
-            node = Address(token.offset, token.text)
-        elif token.kind == "variable":
-            node = Variable(token.offset, token.text[2:-1])
-        elif token.kind == "fieldref":
-            node = FieldRef(token.offset, token.text[2:-1])
+        if kind in _TEXTS:
+            node = Text(offset, kind, text[_TEXTS[kind]:-1])
+        elif kind == "ident":
+            node = Name(offset, text) if text not in _RESERVED else None
+        elif kind == "int":
+            node = Number(offset, self.integer(token))
+        elif kind == "duration":
+            node = Duration(offset, self.nanoseconds(token), text)
+        elif kind in ("ip", "cidr"):
+            node = Address(offset, text)
+        elif kind == "variable":
+            node = Variable(offset, text[2:-1])
+        elif kind == "fieldref":
+            node = FieldRef(offset, text[2:-1])
         self.at += node is not None
         return node
 
@@ -383,7 +391,8 @@ def parse_rule(text: str) -> Node:
         raise SeclError("syntax_error", "the expression is empty")
     tree = parser.expression()
     parser.end()
-    _refuse_depth(text, tree)
+    if len(parser.tokens) > MAX_DEPTH:
+        _refuse_depth(text, tree)
     return tree
 
 

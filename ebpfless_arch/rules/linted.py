@@ -69,10 +69,10 @@ class Linted:
         self._types: Dict[int, Optional[Typed]] = {}
         depth = 0
         for token in tokens(text) if text else []:
-            depth -= token.kind == "punct" and token.text == ")"
+            depth -= token.kind == ")"
             self._tokens[token.offset] = token
             self._depths[token.offset] = depth
-            depth += token.kind == "punct" and token.text == "("
+            depth += token.kind == "("
         self.comparisons = [
             Compared(node, self.typed(node.left), self.typed(node.right, node.operator in ("in", "not in", "allin")))
             for node, _ in self.nodes if isinstance(node, Comparison)]

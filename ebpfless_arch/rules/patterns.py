@@ -46,7 +46,8 @@ class Shape(NamedTuple):
 
 def shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
     """The shape of a literal of kind string, pattern or regexp; raises PatternError."""
-    return _shape_of(kind, text, flavor)._replace(literal=(kind, text, flavor.glob))
+    shape = _shape_of(kind, text, flavor)
+    return Shape(shape.kind, shape.text, shape.test, (kind, text, flavor.glob))
 
 
 def _shape_of(kind: str, text: str, flavor: Flavor) -> Shape:
@@ -262,6 +263,6 @@ def _path_fault(text: str) -> str:
         return "the path has a . or .. segment"
     if len(segments) - 1 > _MAX_SEGMENTS:
         return f"the path has more than {_MAX_SEGMENTS} segments"
-    if any(len(segment.encode("utf-8", "surrogateescape")) > _MAX_SEGMENT for segment in segments):
+    if len(text) > _MAX_SEGMENT // 4 and any(len(segment.encode("utf-8", "surrogateescape")) > _MAX_SEGMENT for segment in segments):
         return f"a segment is longer than {_MAX_SEGMENT} bytes"
     return ""

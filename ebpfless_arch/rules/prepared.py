@@ -54,7 +54,7 @@ def built_in() -> Optional[LoadedPolicies]:
 
 
 def _compiled(rule: Prepared) -> Compiled:
-    return Compiled(rule.test, Checked(_ANY, rule.event_type, frozenset(rule.fields), "", "", ()), "")
+    return Compiled(rule.test, Checked(_ANY, rule.event_type, frozenset(rule.fields), "", "", ()))
 
 
 # --- how it is made ---------------------------------------------------------------------
@@ -90,7 +90,7 @@ def page(loaded: LoadedPolicies, table: "FieldTable") -> str:
     parts += ["%s = %s" % (name, _made(value).replace("NAME", repr(name), 1)) for name, value in constants.items()
               if names[name] == name]
     for number, source in enumerate(sources):
-        body = re.sub(r"\bk\d+\b", lambda found: names[found.group()], source.partition("\n")[2].rstrip())
+        body = re.sub(r"\bk\d+\b", lambda found: names[found.group()], source.rstrip())
         parts.append("\n\ndef _rule_%d(e: Any) -> Any:\n%s" % (number, body))
     parts += ["\n\nRULES: Tuple[Prepared, ...] = ("]
     parts += ["    Prepared(%s, %r, %s, _rule_%d)," % (_shown(rule.entry), rule.event_type,

@@ -135,14 +135,13 @@ class Checked(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """A rule that can run: `test` takes an event. `source` is the generated Python.
+    """A rule that can run: `test` takes an event.
 
     When `checked.unavailable` has reasons, `test` is constantly false.
     """
 
     test: Test
     checked: Checked
-    source: str
 
 
 def is_array(node: Typed) -> bool:
@@ -157,17 +156,15 @@ def is_many(node: Typed) -> bool:
 
 def children(node: Typed) -> List[Typed]:
     """The expressions directly below a node."""
-    if isinstance(node, Junction):
-        return list(node.items)
-    if isinstance(node, Joined):
-        return list(node.parts)
-    if isinstance(node, Negation):
-        return [node.item]
-    if isinstance(node, TextTest):
-        return [node.subject]
-    if isinstance(node, (Arithmetic, Relation, Membership, AddressTest)):
-        return [node.left, node.right]
-    return []
+    below = _CHILDREN.get(type(node))
+    return below(node) if below is not None else []
+
+
+_Below = Callable[..., List["Typed"]]
+_SIDES: _Below = lambda node: [node.left, node.right]
+_CHILDREN: Dict[type, _Below] = {
+    Junction: lambda node: list(node.items), Joined: lambda node: list(node.parts), Negation: lambda node: [node.item],
+    TextTest: lambda node: [node.subject], Arithmetic: _SIDES, Relation: _SIDES, Membership: _SIDES, AddressTest: _SIDES}
 
 
 def depth_of(tree: Typed) -> int:
