@@ -13,8 +13,12 @@ from ordinary import copy_for_all, interpreter, run_as_nobody
 
 MODES = pytest.mark.parametrize("mode", [
     pytest.param([], id="filter"), pytest.param(["--disable-seccomp"], id="no-filter", marks=pytest.mark.slow)])
-DEEDS = {"attach": "trace", "seize": "trace", "write": "write the memory of", "take": "take a descriptor of", "limit": "limit"}
-CALLS = {"attach": "ptrace", "seize": "ptrace", "write": "process_vm_writev", "take": "pidfd_getfd", "limit": "prlimit64"}
+DEEDS = {"attach": "trace", "seize": "trace", "write": "write the memory of", "take": "take a descriptor of", "limit": "limit",
+         "confine": "confine", "schedule": "slow down", "parameter": "slow down", "attributes": "slow down", "nice": "slow down",
+         "ionice": "slow down"}
+CALLS = {"attach": "ptrace", "seize": "ptrace", "write": "process_vm_writev", "take": "pidfd_getfd", "limit": "prlimit64",
+         "confine": "sched_setaffinity", "schedule": "sched_setscheduler", "parameter": "sched_setparam",
+         "attributes": "sched_setattr", "nice": "setpriority", "ionice": "ioprio_set"}
 
 # The shell's parent is the tracer; its parent is the keeper, and who traces it stands by.
 VICTIMS = ('stands_by() { while read key value; do [ "$key" != TracerPid: ] || echo $value; done </proc/$PPID/status; }\n'
@@ -32,7 +36,7 @@ def test_nobody_inside_takes_hold_of_us(compile_c: Compiler) -> None:
         "read line </etc/hostname; exit 7"
     result = run_traced(["sh", "-c", script, compile_c("after_us.c")] + list(DEEDS))
     lines = result.stdout.decode().splitlines()
-    assert result.status == 7 and lines[1:] == ["1 1"] * 15
+    assert result.status == 7 and lines[1:] == ["1 1"] * 3 * len(DEEDS)
     assert spots(result.events, "tampering") == [
         "tried to {} process {}, which is ebpfless itself ({}); refused (EPERM)".format(words, pid, CALLS[deed])
         for deed, words in DEEDS.items() for pid in lines[0].split()]
@@ -49,10 +53,10 @@ def test_without_a_filter_as_well(compile_c: Compiler) -> None:
 
 def test_others_may_be_limited_and_traced(compile_c: Compiler) -> None:
     """The same calls about a process that is none of us do what they do untraced."""
-    script = 'sleep 60 & for deed in limit take attach; do "$0" $deed $!; done; kill -9 $!'
+    script = 'sleep 60 & for deed in limit take confine schedule nice ionice attach; do "$0" $deed $!; done; kill -9 $!'
     command = ["sh", "-c", script, compile_c("after_us.c")]
     result = run_traced(command)
-    assert result[:2] == run(command)[:2] == (0, b"0 1\n" * 3)
+    assert result[:2] == run(command)[:2] == (0, b"0 1\n" * 7)
     assert spots(result.events, "tampering") == []
 
 
@@ -145,3 +149,19 @@ def test_nobody_inside_makes_our_shared_memory_shorter() -> None:
     result = run_traced([sys.executable, "-S", "-c", CUTS])
     assert result.status == 7 and set(result.stdout.splitlines()) == {b"Operation not permitted"}
     assert opens_of(result.events, "/etc/hostname")
+
+
+def test_nor_our_process_group(compile_c: Compiler) -> None:
+    """Tracer and keeper are in a group of their own, with nobody else."""
+    result = run_traced(["sh", "-c", VICTIMS + '"$0" group $PPID; exit 7', compile_c("after_us.c")])
+    assert result[:2] == (7, b"1 1\n")
+    (told,) = spots(result.events, "tampering")
+    assert re.match(r"tried to slow down process \d+, which is ebpfless itself \(setpriority\); refused \(EPERM\)$", told)
+
+
+def test_nor_are_we_confined_where_affinities_are_hidden(compile_c: Compiler) -> None:
+    result = run_traced([compile_c("after_us.c"), "confine", "1"], ["--colocate"])
+    assert result[:2] == (0, b"0 1\n"), "process 1 is none of us"
+    result = run_traced(["sh", "-c", '"$0" confine $PPID; exit 7', compile_c("after_us.c")], ["--colocate"])
+    assert result[:2] == (7, b"1 1\n") and len(spots(result.events, "tampering")) == 1
+    assert not named(result.events, "place")

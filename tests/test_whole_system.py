@@ -139,14 +139,18 @@ RENAMING = "import ctypes, time\ntime.sleep(1)\nctypes.CDLL(None).prctl(15, b'an
 
 @contextlib.contextmanager
 def asleep(view: View) -> Iterator[None]:
-    """The process that watches the system is stopped in this block, as on a machine that is too busy for it."""
+    """The process that watches the system is stopped in this block, as on a machine that is too busy for it, and so is
+    whoever would wake it."""
     (helper,) = helpers(view.session.pid)
+    os.kill(view.session.pid, signal.SIGSTOP)
+    wait_until(lambda: status_field(view.session.pid, "State").startswith("T"), "it is stopped")
     os.kill(helper, signal.SIGSTOP)
     wait_until(lambda: status_field(helper, "State").startswith("T"), "it is stopped")
     try:
         yield
     finally:
         os.kill(helper, signal.SIGCONT)
+        os.kill(view.session.pid, signal.SIGCONT)
 
 
 @pytest.mark.skipif(not (has_connector() and has_openings()), reason="needs the proc connector and fanotify's FAN_OPEN_EXEC")
@@ -349,6 +353,23 @@ def test_a_view_that_is_killed_is_replaced(sleeper: int, tmp_path: Path) -> None
             if children_of(view.events, shell, "exec"):
                 break
         assert children_of(view.events, shell, "exec")
+    assert watcher_told(view) == ["was killed; another one begins after 1 s, and what happens until then and is over is not seen"]
+
+
+def watcher_told(view: View) -> List[str]:
+    """What was told of the process that watches the system."""
+    texts = [event["evt"]["variables"]["reason"] for event in named(view.events, "blind_spot")]
+    return [text.partition("the process that watches the whole system ")[2] for text in texts if "that watches" in text]
+
+
+@needs_connector
+@pytest.mark.slow
+def test_a_view_that_is_stopped_is_woken(sleeper: int, tmp_path: Path) -> None:
+    with View(sleeper, tmp_path) as view:
+        os.kill(helpers(view.session.pid)[0], signal.SIGSTOP)
+        wait_until(lambda: watcher_told(view) == ["(SIGSTOP); it goes on"], "it is told")
+        shell = run_untraced(7)
+        wait_until(lambda: len(children_of(view.events, shell, "exec")) == 7, "all is seen")
 
 
 def helpers(keeper: int) -> List[int]:

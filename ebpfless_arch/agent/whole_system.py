@@ -78,7 +78,7 @@ class Observer:
         self._count(record)
         if record[0] == records.OPEN:
             self._agent.observe(record, FANOTIFY)
-        elif self._tells:
+        elif self._tells or record[0] == records.BLIND:
             self._agent.observe(record, self._view.way)
         else:
             self._agent.meet(record)

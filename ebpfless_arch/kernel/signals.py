@@ -6,6 +6,7 @@ import signal
 import struct
 from typing import Callable, Iterable, List, NamedTuple
 
+from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.libc import failure, function
 
 SI_QUEUE = -1
@@ -30,6 +31,17 @@ class Received(NamedTuple):
     code: int
     sender: int
     value: int
+
+
+def wake(pid: int) -> bool:
+    """Let a process go on that somebody has stopped (SIGSTOP); whether one had."""
+    try:
+        if procfs.stat(pid).state != "T":
+            return False
+        os.kill(pid, signal.SIGCONT)
+    except OSError:
+        return False
+    return True
 
 
 def catchable() -> List[int]:

@@ -103,7 +103,9 @@ class Holder:
         assert call.abi is not None
         stop.refuse(call.abi, -result)
         pending, tracee.pending = tracee.pending, None
-        if pending is not None and (self._interest.failures or interest.counts(pending.row.event, result)):
+        if pending is not None and pending.row.event == syscalls.PLACE:
+            self._places.answered(stop.tid)
+        elif pending is not None and (self._interest.failures or interest.counts(pending.row.event, result)):
             self._reports.emit(results.finish(stop, pending, result))
 
     def _handle(self, tid: int, status: int) -> None:

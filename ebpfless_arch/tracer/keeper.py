@@ -250,6 +250,7 @@ class Keeper:
         if now - self._looked < watchdog.PERIOD_SECONDS or not self._tracer or not self._begun:
             return
         self._looked = now
+        self._pulse.guard([os.getpid()] + self._receiver.helpers())
         told = self._watchdog.look(self._tracer, self._standby)
         if told:
             self._tell(told)

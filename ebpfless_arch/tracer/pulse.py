@@ -6,12 +6,13 @@ import mmap
 import os
 import struct
 import time
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import function
 
 _STATE = struct.Struct("@Qq")  # written word by word, not byte by byte
 _STOPS_OFFSET, _RECORDS_OFFSET, _DEATHS_OFFSET = 16, 24, 32
+_GUARDED_OFFSET, _GUARDED_AT_MOST = 40, 16
 _SPARE_OFFSET = 256
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2
 # Who has it mapped must not be killed because somebody makes it shorter.
@@ -41,6 +42,7 @@ class Pulse:
         self._stops = ctypes.c_uint64.from_buffer(self._memory, _STOPS_OFFSET)
         self.records = ctypes.c_uint64.from_buffer(self._memory, _RECORDS_OFFSET)
         self.deaths = ctypes.c_uint64.from_buffer(self._memory, _DEATHS_OFFSET)
+        self._guarded = (ctypes.c_uint64 * _GUARDED_AT_MOST).from_buffer(self._memory, _GUARDED_OFFSET)
 
     def begin(self, tid: int) -> None:
         """The tracer deals with a stop from now on."""
@@ -54,6 +56,15 @@ class Pulse:
     def stops(self) -> int:
         """How many stops there were, whichever tracer dealt with them."""
         return self._stops.value
+
+    def guard(self, pids: Sequence[int]) -> None:
+        """These are ours besides tracer and stand-by: the keeper, and who works for it."""
+        for index in range(_GUARDED_AT_MOST):
+            self._guarded[index] = pids[index] if index < len(pids) else 0
+
+    def guarded(self) -> List[int]:
+        """Who was named so."""
+        return [pid for pid in self._guarded if pid]
 
     def spare(self) -> Tuple[mmap.mmap, int]:
         """The memory, and from where on it is free for others: 3840 bytes."""

@@ -32,7 +32,7 @@ class Reaching(Kin):
 
     def _reach(self, stop: Stop, tracee: Tracee, call: Call, row: Row) -> None:
         """A call that does something to another process, which is refused if that is one of us."""
-        ours = (self._keeper, os.getpid(), self.standby or self._keeper)
+        ours = (self._keeper, os.getpid(), self.standby or self._keeper) + tuple(self._pulse.guarded())
         victim = shield.victim(stop, row, call, ours)
         if victim:
             self._answer(stop, tracee, call, -errno.EPERM)

@@ -5,7 +5,8 @@ whose memory somebody writes, holds every program up for good. Signals are let t
 standby.py).
 """
 
-from typing import Container
+import os
+from typing import Collection, Container
 
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer.readers import READERS
@@ -14,19 +15,35 @@ from ebpfless_arch.tracer.syscalls import THREAD, TRACEME, Row
 
 _DEEDS = {
     "ptrace": "trace", "process_vm_writev": "write the memory of", "pidfd_getfd": "take a descriptor of",
-    "prlimit64": "limit",
+    "prlimit64": "limit", "sched_setaffinity": "confine", "sched_setscheduler": "slow down", "sched_setparam": "slow down",
+    "sched_setattr": "slow down", "setpriority": "slow down", "ioprio_set": "slow down",
 }
+# What says that a whole process group is meant: PRIO_PGRP, IOPRIO_WHO_PGRP.
+_GROUP = {"setpriority": 1, "ioprio_set": 2}
 
 
-def victim(stop: Stop, row: Row, call: Call, ours: Container[int]) -> int:
+def victim(stop: Stop, row: Row, call: Call, ours: Collection[int]) -> int:
     """The one of our own processes that a call is after, 0 for none. One that begins to trace has its target second."""
+    if row.call in _GROUP:
+        found: int = READERS[THREAD](stop, call, call.arguments[1])
+        return _one_of_group(found, ours) if call.arguments[0] & 0xFFFFFFFF == _GROUP[row.call] else found if found in ours else 0
     if row.call != "ptrace":
-        found: int = READERS[row.kinds[0]](stop, call, call.arguments[0])
+        found = READERS[row.kinds[0]](stop, call, call.arguments[0])
     elif call.arguments[0] & 0xFFFFFFFF != TRACEME:
         found = READERS[THREAD](stop, call, call.arguments[1])
     else:
         return 0
     return found if found in ours else 0
+
+
+def _one_of_group(group: int, ours: Collection[int]) -> int:
+    for pid in ours:
+        try:
+            if os.getpgid(pid) == group:
+                return pid
+        except ProcessLookupError:
+            pass
+    return 0
 
 
 def deed(row: Row, pid: int) -> str:

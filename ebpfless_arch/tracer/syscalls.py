@@ -91,6 +91,7 @@ _REMOVES_DIRECTORY = (Condition(2, bits=_AT_REMOVEDIR),)
 _REMOVES_FILE = (Condition(2, bits=_AT_REMOVEDIR, absent=True),)
 _EXECUTABLE = (Condition(2, bits=_PROT_EXEC),)
 _LOOKS_FOR_ONE = (Condition(0, bits=_NEGATIVE, absent=True), Condition(2, bits=_WNOHANG))
+_ANOTHER = (Condition(0),)
 _CLONES_MOUNT = (Condition(2, bits=_OPEN_TREE_CLONE),)
 _SETS_TEXT = (Condition(1, values=(_FSCONFIG_SET_STRING,)),)
 _NAMES_ITSELF = (Condition(0, values=(_PR_SET_NAME,)),)
@@ -130,6 +131,12 @@ _CONTROL_ROWS = (
     Row("process_vm_writev", SHIELD, (THREAD,), result=False),
     Row("pidfd_getfd", SHIELD, (PIDFD,), result=False),
     Row("prlimit64", SHIELD, (THREAD,), result=False, only=(Condition(0), Condition(2))),
+    Row("sched_setaffinity", SHIELD, (THREAD,), result=False, only=_ANOTHER),
+    Row("sched_setscheduler", SHIELD, (THREAD,), result=False, only=_ANOTHER),
+    Row("sched_setparam", SHIELD, (THREAD,), result=False, only=_ANOTHER),
+    Row("sched_setattr", SHIELD, (THREAD,), result=False, only=_ANOTHER),
+    Row("setpriority", SHIELD, (OTHER, THREAD), result=False, only=(Condition(0, values=(0, 1)), Condition(1))),
+    Row("ioprio_set", SHIELD, (OTHER, THREAD), result=False, only=(Condition(0, values=(1, 2)), Condition(1))),
 )
 
 _FILE_ROWS = (

@@ -16,7 +16,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.kernel import process, proc_connector
+from ebpfless_arch.kernel import process, proc_connector, signals
 from ebpfless_arch.kernel.proc_connector import Connector, Told
 from ebpfless_arch.tracer import afresh
 from ebpfless_arch.tracer.census import Census, forks_so_far
@@ -38,6 +38,8 @@ _SHARE = 0.4
 _PENALTY_SECONDS = 1.0
 _LONGEST_MICROSECONDS = 100000
 _RESTART_SECONDS = 1.0
+_PAUSE_AT_MOST_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
 _RESET_ON_FORK = 0x40000000
 _AT_ONCE = (proc_connector.EXEC, proc_connector.FORK)
 
@@ -332,7 +334,8 @@ class SystemView:
         self._connector = connector
         self._reader = Reader(-1)
         self._pid = 0
-        self._restart = 0.0
+        self._restart = self._begun = self._looked = 0.0
+        self._pause = _RESTART_SECONDS
         self.way = ""
         self.ready = False
         self.missed = 0
@@ -355,6 +358,7 @@ class SystemView:
         words = afresh.command(_START, marshal.dumps(tuple(orders)).hex())
         self._reader = Reader(ends[0])
         self.ready = False
+        self._begun = time.monotonic()
         try:
             self._pid = os.fork()
         except OSError:
@@ -379,7 +383,11 @@ class SystemView:
                 else:
                     found.append((self.ready, record))
         if self._reader.ended:
-            self._lose()
+            found.append((True, self._lose()))
+        elif time.monotonic() > self._looked + _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if signals.wake(self._pid):
+                found.append((True, _told("somebody had stopped the process that watches the whole system (SIGSTOP); it goes on")))
         return found
 
     def _on_state(self, word: int, value: Any) -> None:
@@ -392,10 +400,17 @@ class SystemView:
         elif word == records.REFUSED:
             self.refusal = value
 
-    def _lose(self) -> None:
-        """It has ended, which it never does by itself; another one starts after a moment."""
+    def _lose(self) -> Record:
+        """It has ended, which it never does by itself; another one starts after a moment, which grows where it happens
+        again and again. Returns what is to be told."""
         self.close()
-        self._restart = time.monotonic() + _RESTART_SECONDS
+        moment = time.monotonic()
+        if moment - self._begun > _PAUSE_AT_MOST_SECONDS:
+            self._pause = _RESTART_SECONDS
+        self._restart, pause = moment + self._pause, self._pause
+        self._pause = min(2 * pause, _PAUSE_AT_MOST_SECONDS)
+        return _told("the process that watches the whole system was killed; another one begins after %g s, and what happens "
+                     "until then and is over is not seen" % pause)
 
     def close(self) -> None:
         """End it."""
@@ -409,6 +424,10 @@ class SystemView:
             except (ProcessLookupError, ChildProcessError):
                 pass
             self._pid = 0
+
+
+def _told(text: str) -> Record:
+    return records.blind(now(), os.getpid(), os.getpid(), text)
 
 
 def _become(words: Sequence[str], output: int) -> None:

@@ -4,20 +4,17 @@ A tracer may hang in a file system: a dead server's, or one whose server is itse
 stopped it. Then every tracee that comes to a stop hangs as well.
 """
 
-import os
-import signal
 import time
 from typing import Optional, Sequence
 
 from ebpfless_arch.abi import Abi
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import procfs, signals
 from ebpfless_arch.tracer.pulse import Held, Pulse
 
 PERIOD_SECONDS = 0.5
 _LONG_SECONDS = 1.0
 HOPELESS_SECONDS = 3.0
 _SLEEPING = ("D", "S")
-_STOPPED = "T"
 
 
 class Watchdog:
@@ -35,11 +32,9 @@ class Watchdog:
             state = procfs.stat(tracer).state
         except OSError:
             return ""
-        if state == _STOPPED:
-            os.kill(tracer, signal.SIGCONT)
+        if signals.wake(tracer):
             return "somebody had stopped the tracer (SIGSTOP), and with it every traced program; it goes on"
-        if standby and self._is_stopped(standby):
-            os.kill(standby, signal.SIGCONT)
+        if standby and signals.wake(standby):
             return "somebody had stopped the process that stands by for the tracer (SIGSTOP); it goes on"
         held = self._pulse.held()
         late = held is not None and time.monotonic() - held.since >= _LONG_SECONDS
@@ -49,12 +44,6 @@ class Watchdog:
             return ""
         self._told = held
         return self._describe(held, tracer, state)
-
-    def _is_stopped(self, pid: int) -> bool:
-        try:
-            return procfs.stat(pid).state == _STOPPED
-        except OSError:
-            return False
 
     def is_hopeless(self) -> bool:
         """Whether the tracer has slept for seconds over one stop: somebody else has to go on."""

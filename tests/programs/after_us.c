@@ -3,6 +3,8 @@
  *   attach PID    traces it, by PTRACE_ATTACH       seize PID   by PTRACE_SEIZE
  *   write PID     writes its memory                 limit PID   sets a limit of it
  *   take PID      takes its descriptor 0            traceme PID is traced by its parent; PID does not matter
+ *   confine PID   to the CPUs it has                schedule, parameter, attributes, nice, ionice PID  how it is scheduled
+ *   group PID     nice for the process group of PID
  *   orphan PID    the same, after its parent has ended
  */
 #define _GNU_SOURCE
@@ -46,6 +48,7 @@ static void lose_parent(void)
 static long reach(const char *deed, pid_t pid)
 {
     static char byte;
+    static unsigned long words[128];
     struct iovec ours = {&byte, 1}, theirs = {(void *)4096, 1};
     struct rlimit limit = {67, 67};
     if (!strcmp(deed, "attach"))
@@ -58,6 +61,22 @@ static long reach(const char *deed, pid_t pid)
         return prlimit(pid, RLIMIT_NOFILE, &limit, NULL);
     if (!strcmp(deed, "take"))
         return syscall(438, (int)syscall(434, pid, 0), 0, 0);
+    if (!strcmp(deed, "confine")) {
+        long size = syscall(SYS_sched_getaffinity, pid, sizeof(words), words);
+        return size < 0 ? -1 : syscall(SYS_sched_setaffinity, pid, size, words);
+    }
+    if (!strcmp(deed, "schedule"))
+        return syscall(SYS_sched_setscheduler, pid, 0, words);
+    if (!strcmp(deed, "parameter"))
+        return syscall(SYS_sched_setparam, pid, words);
+    if (!strcmp(deed, "attributes"))
+        return syscall(SYS_sched_setattr, pid, words, 0);
+    if (!strcmp(deed, "nice"))
+        return setpriority(PRIO_PROCESS, pid, 7);
+    if (!strcmp(deed, "group"))
+        return setpriority(PRIO_PGRP, getpgid(pid), 7);
+    if (!strcmp(deed, "ionice"))
+        return syscall(SYS_ioprio_set, 1, pid, 3 << 13);
     if (!strcmp(deed, "orphan"))
         lose_parent();
     return be_traced();
