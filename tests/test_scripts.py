@@ -1,7 +1,9 @@
 """Scripts of the project: shellcheck finds nothing in those for a shell, and they do not take an option for a file."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import List
 
@@ -42,6 +44,14 @@ def test_bundle_takes_one_file_and_no_option(tmp_path: Path) -> None:
         assert result[:3] == (2, b"", ("scripts/bundle: '%s' is too much: one FILE is all that it takes; see --help\n"
                                        % wrong).encode())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("machine, program, package", [("arm64", "qemu-system-aarch64", "qemu-system-arm"),
+                                                       ("amd64", "qemu-system-x86_64", "qemu-system-x86")])
+def test_a_machine_without_its_qemu_is_told_in_one_line(machine: str, program: str, package: str, tmp_path: Path) -> None:
+    script = str(REPOSITORY / "scripts" / "test-arm64")
+    result = run([sys.executable, script, "--arch", machine], env=dict(os.environ, PATH=str(tmp_path)))
+    assert result[:3] == (1, b"", "test-arm64: {} is not here: apt-get install {}\n".format(program, package).encode())
 
 
 def test_a_schema_that_is_not_there_can_be_named(tmp_path: Path) -> None:
