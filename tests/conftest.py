@@ -22,6 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers, so that --strict-markers knows them."""
     config.addinivalue_line("markers", "slow: takes part with --all only")
     config.addinivalue_line("markers", "root: needs to be run as root")
+    config.addinivalue_line("markers", "once: takes long, and what it shows is not Python's doing; scripts/test has it run on the "
+                            "current Python only")
     config.addinivalue_line("markers", "machine(NAME): is about that machine, as uname -m names it, and takes part there only")
 
 

@@ -19,6 +19,7 @@ def bench(*words: str) -> Result:
     return run([sys.executable, BENCH] + list(words))
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 def test_a_table_and_figures_of_one_workload(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"

@@ -66,6 +66,7 @@ def test_what_is_offered(folder: Path, complete: object, words: List[str], offer
     assert set(offered) <= found and not found & set(others), found
 
 
+@pytest.mark.once
 def test_zsh_completes_on_its_line(folder: Path) -> None:
     os.mkdir(str(folder / "home"))
     start = [needed("zsh"), "-f", "-i"]

@@ -221,6 +221,7 @@ def test_what_is_switched_off_runs_its_command_untraced(variable: str) -> None:
     assert attached == (0, b"", off.stderr, [])
 
 
+@pytest.mark.once
 def test_the_pages_made_from_tables_are_current() -> None:
     result = run([sys.executable, os.path.join(str(REPOSITORY), "scripts", "reference"), "--check"])
     assert Result(0, b"", b"", []) == result, result.stdout.decode()

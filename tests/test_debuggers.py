@@ -13,6 +13,8 @@ from ordinary import NOBODY
 from test_standby import counts
 from test_trace_failures import tracer_of
 
+pytestmark = pytest.mark.once
+
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb")
 MODES = pytest.mark.parametrize("mode", [

@@ -106,6 +106,7 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbi
                          + sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))[-1:])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("work", WORKS, ids=[work.name for work in WORKS])
 def test_ordinary_work_is_silent(work: Work, public_dir: Path) -> None:
     """As a job of a build service, which says that it is one; the last command shows that somebody listens."""

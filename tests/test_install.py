@@ -11,6 +11,8 @@ import pytest
 
 from blackbox import REPOSITORY, Result, ebpfless, run
 
+pytestmark = pytest.mark.once
+
 INSTALL = str(REPOSITORY / "scripts" / "install")
 
 

@@ -216,6 +216,7 @@ def test_writing_where_nothing_is_is_an_error(closed: Sequence[str], end_of_mapp
 # --- filters ---------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("machine", sorted(MACHINES))
 @pytest.mark.parametrize("events", [["open"], sorted(syscalls.EVENTS)], ids=["open", "all"])
 def test_the_filter_stops_at_the_table_s_calls_and_at_no_others(events: List[str], machine: str) -> None:

@@ -306,6 +306,7 @@ WALLS: List[Tuple[Wall, Callable[[], List[Source]]]] = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wall, sources", WALLS, ids=[wall.__name__ for wall, _ in WALLS])
 def test_wall_stands(wall: Wall, sources: Callable[[], List[Source]]) -> None:
     complaints = ["{}: {}".format(source.path, complaint) for source in sources() for complaint in wall(source)]

@@ -85,6 +85,7 @@ def test_all_that_two_ends_of_ours_say_arrives(secret: bytes, portion: int) -> N
     assert other.last == len(PACKED) and one.held == other.held == 0
 
 
+@pytest.mark.once
 def test_200003_records_survive_two_probes_each_once() -> None:
     """The first probe dies with half a batch on its way; the next one knows nothing of the session."""
     kept = [pack_record((records.FORK, number, 101, 101, 100)) for number in range(200003)]
@@ -395,6 +396,7 @@ def conversations() -> List[Tuple[str, List[bytes]]]:
     return [("probe", [hello, response] + said), ("tracer", [welcome, accepted] + answers), ("probe", theirs)]
 
 
+@pytest.mark.once
 def test_anything_may_be_said_and_only_wire_errors_are_raised() -> None:
     randomly = random.Random(10007)
     ended = survived = 0

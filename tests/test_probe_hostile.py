@@ -64,6 +64,7 @@ def test_nothing_that_a_tracer_says_reaches_a_terminal(tmp_path: Path) -> None:
     assert probe.errors().count("\n") < 12
 
 
+@pytest.mark.once
 def test_whoever_makes_the_probe_large_is_left(tmp_path: Path) -> None:
     with Probe(tmp_path) as probe:
         usual = resident(probe.process.pid)
@@ -131,6 +132,7 @@ def test_a_probe_that_has_proved_nothing_orders_nothing() -> None:
 
 # --- the web server ------------------------------------------------------------------------
 
+@pytest.mark.once
 def test_who_asks_the_web_server_badly_is_nobodys_problem(tmp_path: Path) -> None:
     address = "127.0.0.1:%d" % free_port()
     host, _, port = address.rpartition(":")

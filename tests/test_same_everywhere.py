@@ -10,6 +10,8 @@ from blackbox import Compiler, Event, file_path, run_traced
 from call_runs import WIDTHS
 from test_trace_counting import create_files
 
+pytestmark = pytest.mark.once
+
 LOADER = frozenset(["mmap"])
 """Events of the C library's loader, which differ with it; so do its opens, which lie outside of the working directory."""
 

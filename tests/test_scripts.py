@@ -28,6 +28,7 @@ def shellcheck(*arguments: str, stdin: bytes = b"") -> str:
     return result.stdout.decode()
 
 
+@pytest.mark.once
 def test_shellcheck_finds_nothing() -> None:
     scripts = shell_scripts()
     assert {"run", "test"} <= {path.name for path in scripts}

@@ -155,6 +155,7 @@ def compiled(source: random.Random, event: str) -> Optional[Compiled]:
         return None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("event", sorted(_FIELDS))
 def test_whenever_a_rule_matches_the_filter_stops_and_the_tracer_tells(event: str) -> None:
     source = random.Random(23)

@@ -160,6 +160,7 @@ def random_record(source: random.Random, event: str) -> Record:
     return (records.CALL,) + start + (-1, event, values)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("event, file", [("open", "open.file"), ("exec", "exec.file"), ("exec", "process.file"),
                                          ("unlink", "unlink.file"), ("rename", "rename.file"), ("mmap", "mmap.file"),
                                          ("mount", "mount.mountpoint")])

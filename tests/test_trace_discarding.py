@@ -91,6 +91,7 @@ def test_another_root_hides_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, "os.chroot('d'); open('/secret')") == [str(tmp_path / "work" / "d" / "secret")]
 
 
+@pytest.mark.once
 def test_a_thread_that_changes_the_path_meanwhile_hides_nothing(tmp_path: Path) -> None:
     """The path is another one at the call's beginning than at its end, some of the time: the kernel's word counts."""
     program = """

@@ -69,6 +69,7 @@ def test_exec_from_a_thread_among_eight_that_open_files(compile_c: Compiler, tmp
     assert not named(result.events, "fork")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
 def test_no_thread_is_starved_by_others(options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
     """wait4 looks at threads in a fixed order: whoever serves the first news alone never gets to the last thread."""

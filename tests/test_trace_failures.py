@@ -210,6 +210,7 @@ def test_a_reader_that_goes_away_costs_lines_only(tmp_path: Path, form: str) -> 
     assert result.stdout == b"out\n5\n"
 
 
+@pytest.mark.once
 def test_a_reader_that_does_not_read_delays_nobody(tmp_path: Path) -> None:
     """The pipe fills up; the command ends all the same, and its end is not waited for much longer."""
     first, second = os.pipe()

@@ -35,6 +35,7 @@ def test_parents_and_children_twenty_times(compile_c: Compiler) -> None:
         check_same([compile_c("family.c")], MODES[1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", MODES, ids=NAMES)
 def test_every_signal_in_every_way_to_every_disposition(options: List[str], compile_c: Compiler) -> None:
     output = check_same([compile_c("matrix.c")], options).stdout

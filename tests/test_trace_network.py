@@ -298,6 +298,7 @@ print(urllib.request.urlopen(request).read().decode(), flush=True)
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("host,ip", [("169.254.169.254",) * 2, ("[fd00:ec2::254]", "fd00:ec2::254")], ids=["4", "6"])
 def test_a_real_client_of_a_metadata_service(host: str, ip: str, tmp_path: Path) -> None:
     output = str(tmp_path / "events")

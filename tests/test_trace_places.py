@@ -56,6 +56,7 @@ sys.stdin.readline()
         assert session.finish().status == 0
 
 
+@pytest.mark.once
 def test_nobody_sees_it(tmp_path: Path) -> None:
     """Not the program, its threads or its children; and what they set themselves is kept."""
     program = """
@@ -124,6 +125,7 @@ def test_it_is_done_on_request_only(tmp_path: Path) -> None:
         assert session.finish().status == -signal.SIGTERM
 
 
+@pytest.mark.once
 def test_an_alarm_during_an_alarm_loses_no_stop(tmp_path: Path) -> None:
     """What an alarm's handler raised went out of waitpid, and the stop that it had taken was lost with it."""
     quick = ("import sys; sys.path.insert(0, %r)\n"

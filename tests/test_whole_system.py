@@ -153,6 +153,7 @@ def asleep(view: View) -> Iterator[None]:
         os.kill(view.session.pid, signal.SIGCONT)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not (has_connector() and has_openings()), reason="needs the proc connector and fanotify's FAN_OPEN_EXEC")
 def test_programs_that_are_over_before_anybody_looks_have_their_paths(sleeper: int, tmp_path: Path, public_dir: Path) -> None:
     script = public_dir / "script"
@@ -402,6 +403,7 @@ def test_a_probe_watches_its_host_and_takes_nothing_twice(tmp_path: Path) -> Non
     assert "the whole system by the proc connector: " in probe.errors()
 
 
+@pytest.mark.once
 @pytest.mark.root
 @pytest.mark.parametrize("prefix", [[], WITHOUT_CONNECTOR], ids=["connector", "scan"])
 def test_programs_of_other_users_are_told_as_far_as_they_show(prefix: List[str], public_dir: Path) -> None:
@@ -454,6 +456,7 @@ def test_programs_of_other_users_are_told_as_far_as_they_show(prefix: List[str],
 
 # --- ending ---------------------------------------------------------------------------
 
+@pytest.mark.once
 @needs_connector
 def test_a_rule_ends_what_nobody_traces(sleeper: int, tmp_path: Path, public_dir: Path) -> None:
     miner, worker = public_dir / "miner", public_dir / "worker"

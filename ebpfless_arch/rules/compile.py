@@ -154,11 +154,10 @@ class Compiler:
         return maker(tags, *constants.values())
 
 
-def _maker(source: str, names: Mapping[str, object]) -> Maker:
-    """What `make` of a source is, where these names have their values."""
-    space = dict(names)
-    exec(compile(source, "<rule>", "exec"), space)
-    made = space["make"]
+def _maker(source: str, names: Dict[str, object]) -> Maker:
+    """What `make` of a source is, whose other names are among these."""
+    exec(compile(source, "<rule>", "exec"), names)
+    made = names["make"]
     assert callable(made)
     return made
 
