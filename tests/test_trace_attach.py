@@ -1,5 +1,6 @@
 """Attach mode: running programs are seen from then on, and left as they were, in whatever state they are."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import pytest
 
@@ -308,6 +309,44 @@ def test_a_process_that_is_not_there() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     assert refusal(gone.pid) == ["ebpfless: there is no process %d" % gone.pid]
+
+
+def number_again(pid: int) -> "Optional[subprocess.Popen[bytes]]":
+    """Another process with this number, None where others were faster."""
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    process = subprocess.Popen(["sleep", "600"])
+    if process.pid == pid:
+        return process
+    process.kill()
+    process.wait()
+    return None
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("was_there", [True, False])
+def test_another_process_that_has_got_the_number_meanwhile(was_there: bool, tmp_path: Path) -> None:
+    """While ebpfless loads its policy the process ends, and its number comes to be used again."""
+    named = subprocess.Popen(["sleep", "600"])
+    if not was_there:
+        named.kill()
+        named.wait()
+    loading = Loading("trace", tmp_path, ["--probe-addr", "none", "--pid", str(named.pid)])
+    with loading as session:
+        named.kill()
+        named.wait()
+        found: "List[subprocess.Popen[bytes]]" = []
+
+        def is_used() -> bool:
+            found.extend(filter(None, [number_again(named.pid)]))
+            return bool(found)
+        wait_until(is_used, "the number is used again")
+        loading.give(json.dumps({"rules": [rule("x", 'open.file.path == "/nowhere"')]}).encode())
+        result = session.finish(30)
+        assert field(named.pid, named.pid, "TracerPid") == "0" and found[0].poll() is None
+        found[0].kill()
+        found[0].wait()
+    words = "process %d has ended, and another one has its number now" if was_there else "there was no process %d"
+    assert (result.status, result.stderr.decode()) == (1, "ebpfless: %s\n" % (words % named.pid))
 
 
 def test_a_zombie() -> None:

@@ -1,12 +1,13 @@
 """`ebpfless trace`: tracer -> processes -> rules -> outputs in one agent, until a probe answers."""
 
 import os
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.settings import SWITCHES
 from ebpfless_arch.events.interest import Interest, packed
+from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer.keeper import Keeper, die_like
 from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
 from ebpfless_arch.tracer.receiver import Receiver
@@ -51,6 +52,8 @@ def attach(pids: List[int], followed: List[str], config_file: str, flags: Mappin
     """Trace running processes until they end or a signal says that it is enough, and those that are `followed` whenever
     they run; returns the exit status. Raises UsageError as `trace`."""
     _check_proc()
+    # Before anything that takes long: a number may be another process's by the time that we attach to it.
+    named = {pid: _birth(pid) for pid in pids}
     with Keeper(_abis()) as keeper:
         from ebpfless_arch.agent import config
 
@@ -60,7 +63,7 @@ def attach(pids: List[int], followed: List[str], config_file: str, flags: Mappin
                 raise UsageError("%s is for a COMMAND, and --pid is for programs that run already"
                                  % settings.values[key].origin)
         if settings.enabled:
-            return _attach(keeper, list(dict.fromkeys(pids)), followed, settings)
+            return _attach(keeper, named, followed, settings)
     _tell_why_not(settings)
     return 0
 
@@ -104,15 +107,24 @@ def _run(keeper: Keeper, command: List[bytes], settings: "Config") -> int:
     return die_like(outcome.status) if outcome.status >= 0 else FAILED
 
 
-def _attach(keeper: Keeper, pids: List[int], followed: List[str], settings: "Config") -> int:
+def _birth(pid: int) -> int:
+    """When a process began, in clock ticks since boot, 0 where there is none."""
+    try:
+        return procfs.stat(pid).start
+    except OSError:
+        return 0
+
+
+def _attach(keeper: Keeper, named: Dict[int, int], followed: List[str], settings: "Config") -> int:
     from ebpfless_arch.agent import evaluation
     from ebpfless_arch.agent.following import Following
 
     agent, interest = evaluation.prepare(settings)
-    receiver, interest = _receiver(agent, interest, settings, [], pids or [os.getpid()])
+    receiver, interest = _receiver(agent, interest, settings, [], list(named) or [os.getpid()])
     following = Following(followed, agent, keeper.take) if followed else None
     receiver = _with_system(receiver, agent, settings, 0, following)
-    plan = _plan([], interest, settings)._replace(pids=pids, level=settings["trace.attach_level"], follows=bool(followed))
+    plan = _plan([], interest, settings)._replace(pids=list(named), births=list(named.values()),
+                                                      level=settings["trace.attach_level"], follows=bool(followed))
     outcome = keeper.attach(plan, receiver)
     agent.conclude(outcome.problem, outcome.stops if settings["trace.verbose"] else None)
     return 0 if outcome.status >= 0 else _NOTHING_ATTACHED

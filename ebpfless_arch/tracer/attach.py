@@ -18,8 +18,8 @@ def run(abis: Sequence[Abi], plan: Plan, found: Features, link: Link, ends: Ends
     launch.step_aside(start.inherited, start.overseen)
     launch.stay_with_keeper(plan.keeper)
     attached = 0
-    for pid in plan.pids:
-        problem = engine.take(pid)
+    for pid, birth in zip(plan.pids, plan.births):
+        problem = engine.take(pid, birth)
         if problem:
             ends.writer.put((records.STATE, decode.now(), pid, pid, records.REFUSED, problem))
         else:

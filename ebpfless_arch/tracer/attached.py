@@ -64,10 +64,11 @@ class AttachedEngine(Engine):
 
     # --- beginning --------------------------------------------------------------
 
-    def take(self, pid: int) -> str:
-        """Attach to a process; "" or why that cannot be."""
+    def take(self, pid: int, birth: Optional[int] = None) -> str:
+        """Attach to a process, which has to be the one that began at `birth` if that is given (clock ticks since boot, 0 for one
+        that was not there); "" or why that cannot be."""
         try:
-            problem = refusals.why_not(pid, self._keeper)
+            problem = refusals.why_not(pid, self._keeper, birth)
             if not problem:
                 self.attach(pid)
             return problem

@@ -31,7 +31,7 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`, and to others later if it `follows`; stop
+    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`, which began at `births` (clock ticks since boot; 0: were not there), and to others later if it `follows`; stop
     for what is `wanted` (see interest.packed), look at files or not. `deadly`: the program dies with its tracer;
     `io_uring` and `colocate` as in Interest."""
 
@@ -44,6 +44,7 @@ class Plan(NamedTuple):
     keeper: int
     deadly: bool = False
     pids: List[int] = []
+    births: List[int] = []
     follows: bool = False
     level: str = ""
     io_uring: str = "alert"

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from typing import Mapping
+from typing import Mapping, Optional
 
 from ebpfless_arch.events.records import decoded
 from ebpfless_arch.events.text_parts import printable
@@ -15,14 +15,16 @@ _WITHOUT_CAPABILITY = "the kernel refuses this one (EPERM), which may have group
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)
 
 
-def why_not(pid: int, keeper: int) -> str:
-    """What is wrong with a process, as far as /proc shows it; raises OSError where it is gone."""
+def why_not(pid: int, keeper: int, birth: Optional[int] = None) -> str:
+    """What is wrong with a process, as far as /proc shows it; raises OSError where it is gone. `birth` as in take() of attached.py."""
     if pid in (os.getpid(), keeper):
         return "process %d is ebpfless itself" % pid
     try:
         told, table = procfs.stat(pid), procfs.status(pid)
     except ProcessLookupError:
         return "there is no process %d" % pid
+    if birth is not None and told.start != birth:
+        return "process %d has ended, and another one has its number now" % pid if birth else "there was no process %d" % pid
     leader, tracer = int(table[b"Tgid"]), int(table[b"TracerPid"])
     if leader != pid:
         return "%d is a thread of process %d; name that one" % (pid, leader)
