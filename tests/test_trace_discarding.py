@@ -127,7 +127,7 @@ def test_what_no_rule_matches_is_not_even_told_to_the_keeper(tmp_path: Path) -> 
     program = "for n in range(1009): open('/etc/passwd').close()\nopen('/etc/hostname')"
     result, output = observe(tmp_path, program, rule("other", 'open.file.path == "/etc/hostname"'))
     told = re.search(rb"(\d+) stops, (\d+) events, (\d+) detections", result.stderr)
-    assert told and int(told.group(1)) > 2 * 1009 and int(told.group(2)) < 100 and told.group(3) == b"1", result.stderr
+    assert told and int(told.group(1)) >= 1009 and int(told.group(2)) < 100 and told.group(3) == b"1", result.stderr
     assert [file_path(event) for event in read_events(str(output))] == ["/etc/hostname"]
 
 

@@ -97,7 +97,8 @@ class Interest(NamedTuple):
     what the path of the file must be like for that (None: anything). `io_uring`: what becomes of rings, whose calls nobody
     sees: "allow", "alert" (the default) or "deny". `colocate`: whether affinities may change meanwhile, so that a program
     must not see them (tracer/places.py). `cases`: for an event the cases of which one holds whenever a rule
-    matches; an event that is not named there is always needed."""
+    matches; an event that is not named there is always needed. `foresees`: whether opens may be decided before they run
+    (tracer/foreseen.py), for which a few more calls have to be seen."""
 
     events: FrozenSet[str]
     failures: bool = False
@@ -105,6 +106,11 @@ class Interest(NamedTuple):
     io_uring: str = "alert"
     colocate: bool = False
     cases: Mapping[str, Tuple[Case, ...]] = {}
+    foresees: bool = False
+
+    def decides_late(self) -> bool:
+        """Whether of an open only what may match is read, and only when it is over."""
+        return self.wants("open") and "open" in self.cases and "open" not in self.denied and not self.failures
 
     def wants(self, event: str) -> bool:
         """Whether events of this type are needed."""

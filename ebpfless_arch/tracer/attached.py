@@ -57,7 +57,6 @@ class AttachedEngine(Engine):
         self._memory = machine.memory
         # Who is to stop once more, and what it slept in when it was told so, as far as that is of use.
         self._interrupted: Dict[int, Optional[Waiting]] = {}
-        self._loses_arguments = machine.abis[0].result_slot in machine.abis[0].argument_slots
         self._identities: Dict[int, Tuple[int, ...]] = {}
         self._parting = 0.0
         self._stops[ptrace.EVENT_EXIT] = self._on_exit_stop

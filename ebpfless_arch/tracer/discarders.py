@@ -15,7 +15,6 @@ from ebpfless_arch.events.records import CALL, OPEN, Record, path_of
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.decode import Pending
-from ebpfless_arch.tracer.readers import PATH_AT_MOST
 from ebpfless_arch.tracer.stops import Call, Stop
 from ebpfless_arch.tracer.syscalls import Row
 
@@ -32,6 +31,10 @@ class Late(NamedTuple):
     path: int
     flags: int
 
+    def flags_of(self, call: Call) -> int:
+        """The flags of a call of its, -1 where the registers do not tell."""
+        return call.arguments[self.flags] if self.flags >= 0 else _UNKNOWN
+
 
 class Discarders:
     """By the cases in which rules may match."""
@@ -39,17 +42,18 @@ class Discarders:
     def __init__(self, wanted: Interest, tables: Dict[str, Dict[int, List[Row]]]) -> None:
         self._wanted = wanted
         self._answers: Dict[Tuple[int, bytes], bool] = {}
-        late = _OPEN in wanted.cases and _OPEN not in wanted.denied and not wanted.failures
+        late = wanted.decides_late()
         self._late = {name: {number: _late(rows[0]) for number, rows in table.items() if late and _opens(rows)}
                       for name, table in tables.items()}
 
-    def late(self, stop: Stop, abi: Abi, call: Call) -> Optional[Pending]:
+    def late(self, abi: Abi, number: int) -> Optional[Late]:
         """An open of which only the name is read before its result is there; None for all else."""
-        found = self._late[abi.name].get(call.number)
-        if found is None:
-            return None
-        return Pending(found.row, call, {_NAME: stop.string(call.arguments[found.path], PATH_AT_MOST),
-                                         syscalls.FLAGS: call.arguments[found.flags] if found.flags >= 0 else _UNKNOWN})
+        return self._late[abi.name].get(number)
+
+    @staticmethod
+    def put_off(late: Late, call: Call, name: Optional[bytes]) -> Pending:
+        """Such an open, to be read when it is over."""
+        return Pending(late.row, call, {_NAME: name, syscalls.FLAGS: late.flags_of(call)})
 
     def read_late(self, stop: Stop, pending: Pending, result: int) -> Optional[Pending]:
         """What `late` put off, if it did, now that the call has its result; None where no rule can match."""

@@ -19,9 +19,10 @@ from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import decode, escapes, mounts, results
 from ebpfless_arch.tracer.news import is_over, next_news, other_news, pending_news
 from ebpfless_arch.tracer.pipe import Ends
+from ebpfless_arch.tracer.readers import PATH_AT_MOST
 from ebpfless_arch.tracer.reaching import Reaching
 from ebpfless_arch.tracer.stops import Call, Machine, Stop
-from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, PLACE, SHIELD
+from ebpfless_arch.tracer.syscalls import BARRED, CARRIER, GUARD, HAND_OVER, LOOK, MOVES, PLACE, SHIELD, UPSETS
 from ebpfless_arch.tracer.tracees import Thread, Tracee, threads_below
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -67,6 +68,7 @@ class Engine(Reaching):
 
         `spared` are the keeper's own children. Returns how many threads it has now, and why some could not be had ("" when all could).
         """
+        self._foresight.end()
         self._reports.main = main
         _, problem = self._seize_all(lambda: threads_below(keeper, family), spared)
         return len(self._tracees), problem
@@ -101,6 +103,7 @@ class Engine(Reaching):
         """Go on for an engine that failed in this very process; returns how many calls' results are not awaited."""
         self._reports.main, self._reports.launched, self._halted, threads, news = snapshot
         self._tracees.restore(threads)
+        self._foresight.end()
         # The first of these may have been dealt with, wholly or in part, when it came to the failure.
         self._deal_with([(tid, status) for tid, status in news if not is_over(tid, status)])
         return sum(1 for _, _, in_call, _ in threads if in_call)
@@ -176,6 +179,10 @@ class Engine(Reaching):
         self._pulse.begin(tid)
         self._places.stopped(tid)
         tracee = tracee or self._adopt(tid)
+        tracee.hasty = False
+        if tracee.moving:
+            tracee.moving = False
+            self._foresight.end_move(tid)
         stop = Stop(self._machine, tid, tracee.pid)
         try:
             self._dispatch(stop, tracee, status)
@@ -242,17 +249,25 @@ class Engine(Reaching):
         """Look at a call before it runs; True when its result is needed."""
         if call.abi is None:
             self._reports.foreign(stop, call)
+            self._lose_foresight(stop.tid)
             return False
         tracee.carried = None
         tracee.unread = 0
-        tracee.pending = self._discarders.late(stop, call.abi, call)
-        if tracee.pending is not None:
-            self._note_unread(stop, tracee, tracee.pending.row.call)
+        tracee.pending = None
+        late = self._discarders.late(call.abi, call.number)
+        if late is not None:
+            name = stop.string(call.arguments[late.path], PATH_AT_MOST)
+            if tracee.alone and self._foresight.on and self._foresight.excludes(tracee, call, late, name):
+                tracee.hasty = True
+                return False
+            tracee.pending = self._discarders.put_off(late, call, name)
+            self._note_unread(stop, tracee, late.row.call)
             return True
         rows = self._tables[call.abi.name].get(call.number)
         if rows is None:
             if call.number not in self._numbers[call.abi.name]:
                 self._reports.unknown(stop, call)
+                self._lose_foresight(stop.tid)
                 stop.keep_failing(call)
             return False
         reaching = None
@@ -274,12 +289,22 @@ class Engine(Reaching):
                 self._bar(stop, tracee, call, row)
             elif row.event in (HAND_OVER, SHIELD):
                 reaching = row
+            elif row.event == UPSETS:
+                self._lose_foresight(stop.tid)
+            elif row.event == MOVES:
+                if self._foresight.on:
+                    self._begin_move(tracee)
             elif tracee.pending is None:
                 tracee.pending = self._discarders.begin(stop, row, call)
         self._note_unread(stop, tracee, rows[0].call)
         if not self._judge(stop, tracee, call) and reaching is not None:
             self._reach(stop, tracee, call, reaching)
-        return tracee.pending is not None or tracee.carried is not None
+        return tracee.pending is not None or tracee.carried is not None or tracee.moving
+
+    def _begin_move(self, tracee: Tracee) -> None:
+        tracee.moving = True
+        self._foresight.begin_move(tracee.tid)
+        self._settle(tracee.tid)
 
     def _note_unread(self, stop: Stop, tracee: Tracee, name: str) -> None:
         """Memory of a call that could not be read is told at once, or when it is known whether the call has succeeded."""

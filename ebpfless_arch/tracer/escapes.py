@@ -32,9 +32,9 @@ def begin_clone(stop: Stop, row: Row, call: Call) -> Pending:
         raise Hidden
     flags = int.from_bytes(old, "little")
     if len(old) < _FLAGS_BYTES or not flags & syscalls.CLONE_UNTRACED:
-        return Pending(row, call, {})
+        return Pending(row, call, {syscalls.FLAGS: flags})
     stop.write(address, (flags & ~syscalls.CLONE_UNTRACED).to_bytes(_FLAGS_BYTES, "little"))
-    return Pending(row, call, {syscalls.CLONE_STRUCT: old})
+    return Pending(row, call, {syscalls.FLAGS: flags, syscalls.CLONE_STRUCT: old})
 
 
 def _may_be_readable(stop: Stop, address: int) -> bool:

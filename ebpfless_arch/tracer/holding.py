@@ -5,8 +5,9 @@ from typing import Callable, List, Sequence, Set, Tuple
 from ebpfless_arch.events import interest
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import privileges, results, syscalls
+from ebpfless_arch.tracer import opening, privileges, results, syscalls
 from ebpfless_arch.tracer.discarders import Discarders
+from ebpfless_arch.tracer.foreseen import Foresight
 from ebpfless_arch.tracer.handover import HandOver
 from ebpfless_arch.tracer.payload import Watch
 from ebpfless_arch.tracer.pipe import Ends
@@ -37,9 +38,14 @@ class Holder:
         self._filtered = filtered
         self._keeper = keeper
         self._tables = {abi.name: syscalls.by_number(abi, syscalls.rows(wanted)) for abi in machine.abis}
+        self._numbers_of_opens = frozenset(
+            abi.syscalls[name] for abi in machine.abis for name in ("open", "openat", "creat") if name in abi.syscalls)
+        self._loses_arguments = machine.abis[0].result_slot in machine.abis[0].argument_slots
         self._numbers = {abi.name: frozenset(abi.syscalls.values()) for abi in machine.abis}
         self._silent = frozenset(["io_uring", ""]) if wanted.io_uring == "allow" else frozenset([""])
         self._discarders = Discarders(wanted, self._tables)
+        self._foresight = Foresight(wanted)
+        self._borrowers: Set[int] = set()  # vforked children, which have their parent's memory
         self._watch = Watch(wanted)
         self._tracees = Tracees()
         self._handover = HandOver(machine, wanted, filtered)
@@ -107,6 +113,22 @@ class Holder:
             self._places.answered(stop.tid)
         elif pending is not None and (self._interest.failures or interest.counts(pending.row.event, result)):
             self._reports.emit(results.finish(stop, pending, result))
+
+    def _lose_foresight(self, tid: int) -> None:
+        """Something has happened after which no open can be decided at its entry any more."""
+        if self._foresight.on:
+            self._foresight.end()
+            self._settle(tid)
+
+    def _settle(self, tid: int) -> None:
+        """Wait until all opens of others than `tid` are over that were decided at their entry: whoever is at a stop, or
+        sleeps in another call, has done with it; others are asked for a stop."""
+        waiting = {each for each, _ in self._news[1:]}
+        for tracee in [each for each in self._tracees if each.hasty and each.tid not in (tid, *waiting)]:
+            tracee.hasty = False
+            if not opening.is_over(tracee.tid, self._numbers_of_opens):
+                stop = Stop(self._machine, tracee.tid, tracee.pid)
+                self._news += opening.await_end(stop, self._loses_arguments)
 
     def _handle(self, tid: int, status: int) -> None:
         """Deal with one status."""

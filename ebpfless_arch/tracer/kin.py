@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, escapes, privileges, results
+from ebpfless_arch.tracer import decode, escapes, privileges, results, syscalls
 from ebpfless_arch.tracer.holding import Holder, leader
 from ebpfless_arch.tracer.news import other_news
 from ebpfless_arch.tracer.stops import Stop
@@ -25,6 +25,7 @@ class Kin(Holder):
             self._places.renamed(former, stop.tid)
         tracee = self._tracees.execed(stop.tid, former)
         self._reports.forget(tracee.pid)
+        self._own_memory(tracee)
         stop.pid = tracee.pid
         pending, tracee.pending = tracee.pending, None
         tracee.carried = None
@@ -45,14 +46,30 @@ class Kin(Holder):
         if lost:
             self._reports.neutralised(record, lost)
 
+    def _own_memory(self, tracee: Tracee) -> None:
+        """A program that has just begun shares its memory with nobody."""
+        tracee.alone, tracee.opens = True, 0
+        self._borrowers.discard(tracee.pid)
+        self._foresight.forget(tracee.pid)
+        self._foresight.retain(self._tracees.get)
+
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = self._born(stop, tracee)
+        shared = tracee.pending.values.get(syscalls.FLAGS, 0) if tracee.pending is not None else 0
+        if number == ptrace.EVENT_VFORK:
+            self._borrowers.add(child)
+            shared &= ~syscalls.CLONE_VM
+        if shared & (syscalls.CLONE_VM | syscalls.CLONE_FS | syscalls.CLONE_FILES):
+            self._lose_foresight(stop.tid)
         stop.resume(self._onwards(tracee))
-        self._add_process(child, tracee.pid)
+        self._add_process(child, tracee.pid, tracee.alone and number == ptrace.EVENT_FORK)
 
     def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = self._born(stop, tracee)
         thread = procfs.is_thread_of(child, tracee.pid)
+        tracee.alone = False
+        if not thread or tracee.pid in self._borrowers:
+            self._lose_foresight(stop.tid)
         stop.resume(self._onwards(tracee))
         if not thread:
             self._add_process(child, tracee.pid)
@@ -67,8 +84,12 @@ class Kin(Holder):
             tracee.pending.values[escapes.BORN] = child
         return child
 
-    def _add_process(self, child: int, parent: int) -> None:
-        if self._tracees.introduce(child, child):
+    def _add_process(self, child: int, parent: int, alone: bool = False) -> None:
+        is_news = self._tracees.introduce(child, child)
+        tracee = self._tracees.get(child)
+        if tracee is not None:
+            tracee.alone = alone
+        if is_news:
             self._begin_process(child, child, parent)
 
     def _begin_process(self, pid: int, tid: int, parent: int) -> None:
@@ -105,6 +126,7 @@ class Kin(Holder):
             self.watched = os.WIFSIGNALED(status)  # it ends by itself where it cannot do its work
             return
         self._places.ended(tid)
+        self._foresight.end_move(tid)
         tracee = self._tracees.remove(tid)
         if tracee is not None:
             self._report_last_act(tracee)
@@ -113,6 +135,8 @@ class Kin(Holder):
             return
         self._reports.forget(tid)
         self._watch.ended(tid)
+        self._foresight.forget(tid)
+        self._borrowers.discard(tid)
         if os.WIFEXITED(status):
             cause, code = 0, os.WEXITSTATUS(status)
         else:

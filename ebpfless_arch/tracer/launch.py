@@ -11,7 +11,7 @@ from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import Interest, unpacked
 from ebpfless_arch.kernel import features, process, seccomp
-from ebpfless_arch.tracer import decode, syscalls
+from ebpfless_arch.tracer import decode, foreseen, syscalls
 from ebpfless_arch.tracer.attached import LET_GO, AttachedEngine, left_behind
 from ebpfless_arch.tracer.corral import table_of
 from ebpfless_arch.tracer.engine import Engine
@@ -142,11 +142,14 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
 def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends: Ends) -> Tuple[Engine, bytes]:
     """The engine for a plan and the filter that goes with it (b"" where there is none)."""
     filtered = plan.use_filter and found.filters and not plan.level
-    program = seccomp.compile_filter(syscalls.blocks(abis, plan.interest())) if filtered else b""
+    wanted = plan.interest()
+    if filtered and wanted.decides_late():
+        wanted = wanted._replace(foresees=foreseen.is_possible())
+    program = seccomp.compile_filter(syscalls.blocks(abis, wanted)) if filtered else b""
     machine = Machine(abis, found, plan.attributes)
     if plan.level:
-        return AttachedEngine(machine, plan.interest(), ends, plan.keeper, plan.level, plan.deadly, plan.follows), b""
-    return Engine(machine, plan.interest(), ends, filtered, plan.keeper, plan.deadly), program
+        return AttachedEngine(machine, wanted, ends, plan.keeper, plan.level, plan.deadly, plan.follows), b""
+    return Engine(machine, wanted, ends, filtered, plan.keeper, plan.deadly), program
 
 
 def step_aside(inherited: Sequence[int], overseen: bool) -> None:

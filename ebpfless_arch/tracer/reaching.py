@@ -10,21 +10,11 @@ from ebpfless_arch.tracer import decode, escapes, results, shield, syscalls
 from ebpfless_arch.tracer.handover import Gone
 from ebpfless_arch.tracer.holding import leader
 from ebpfless_arch.tracer.kin import Kin
+from ebpfless_arch.tracer.opening import GLANCE_SECONDS, will_stop
 from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.stops import Call, Stop
 from ebpfless_arch.tracer.syscalls import SHIELD, TRACEME, Row
 from ebpfless_arch.tracer.tracees import Tracee, is_free, state_and_tracer, untraced_from
-
-_TO_STOP_SECONDS = 1.0
-_STARVED_SECONDS = 10.0
-_GLANCE_SECONDS = 0.0002
-
-
-def _will_stop(tid: int, since: float) -> bool:
-    """Whether a thread is still to be waited for that was asked to stop: one that can run does as soon as it gets a CPU, on
-    a busy machine after seconds."""
-    waited = time.monotonic() - since
-    return waited < _TO_STOP_SECONDS or waited < _STARVED_SECONDS and procfs.stat(tid).state == "R"
 
 
 class Reaching(Kin):
@@ -94,6 +84,7 @@ class Reaching(Kin):
             self._reports.kept(stop, debugger, problem)
             return False
         self._tracees.remove(stop.tid)
+        self._lose_foresight(stop.tid)
         self._reports.handed_over(stop, debugger)
         return True
 
@@ -107,12 +98,12 @@ class Reaching(Kin):
         ptrace.interrupt(tracee.tid)
         since = time.monotonic()
         while self._tracees.get(tracee.tid) is tracee:
-            if not _will_stop(tracee.tid, since):
+            if not will_stop(tracee.tid, since):
                 self._reports.kept(stop, debugger, "it does not come to a stop")
                 return
             found, status = os.waitpid(tracee.tid, ptrace.WALL | os.WNOHANG)
             if not found:
-                time.sleep(_GLANCE_SECONDS)  # one that waits for its vforked child does not stop at all
+                time.sleep(GLANCE_SECONDS)  # one that waits for its vforked child does not stop at all
             elif os.WIFSTOPPED(status) and status >> 16 == ptrace.EVENT_STOP:
                 stop.repeat_interrupted()
                 self._give(stop, tracee, debugger, False)
@@ -158,6 +149,7 @@ class Reaching(Kin):
         """Seize a child of clone3 that no event has told of: its flags were changed when we had looked at them."""
         if result <= 0 or escapes.BORN in pending.values:
             return
+        self._lose_foresight(stop.tid)
         child, pid = escapes.find_child(stop, result)
         if child and state_and_tracer(child)[1] == os.getpid():
             return  # CLONE_PTRACE

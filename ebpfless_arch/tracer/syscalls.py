@@ -34,12 +34,16 @@ ENTRIES, RING = "entries", "flags:ring"
 # says it; one by which a program begins to trace another one, or does something else to one that could be ours.
 GUARD, LOOK, CARRIER, BARRED, PLACE, HAND_OVER = "guard", "look", "carrier", "barred", "place", "hand over"
 SHIELD = "shield"
-NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE, HAND_OVER, SHIELD])
+# What opens that are decided at their entry (tracer/foreseen.py) have to know of: a call that may make a path lead elsewhere,
+# and one after which nothing is certain any more.
+MOVES, UPSETS = "moves", "upsets"
+NO_EVENTS = frozenset([GUARD, LOOK, BARRED, PLACE, HAND_OVER, SHIELD, MOVES, UPSETS])
 SENT, SENT_VECTOR, SENT_MESSAGE, SENT_MESSAGES = "sent", "sent:vector", "sent:message", "sent:messages"
 GOT, GOT_VECTOR, GOT_MESSAGE, GOT_MESSAGES = "got", "got:vector", "got:message", "got:messages"
 OPENED = "opened"
 
 CLONE_UNTRACED = 0x00800000
+CLONE_VM, CLONE_FS, CLONE_FILES, _CLONE_VFORK, _CLONE_THREAD = 0x100, 0x200, 0x400, 0x4000, 0x10000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
 _WNOHANG = 1
@@ -263,6 +267,13 @@ _OWN_ROWS = (
 
 # Rings may come from elsewhere as well: inherited, or from another process.
 _PLACE_ROWS = tuple(Row(call, PLACE, ()) for call in ("sched_getaffinity", "sched_setaffinity"))
+_MOVES_ROWS = tuple(Row(call, MOVES, ()) for call in (
+    "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat"))
+_UPSETS_ROWS = tuple(Row(call, UPSETS, (), result=False) for call in (
+    "mount", "umount", "umount2", "move_mount", "pivot_root", "chroot", "setns", "userfaultfd", "io_setup", "io_uring_setup",
+    "process_vm_writev")) + tuple(Row("clone", UPSETS, (), result=False, only=only) for only in (
+        (Condition(0, bits=CLONE_VM), Condition(0, bits=_CLONE_THREAD | _CLONE_VFORK, absent=True)),
+        (Condition(0, bits=CLONE_FS | CLONE_FILES), Condition(0, bits=_CLONE_THREAD, absent=True))))
 _BARRED_ROWS = tuple(Row(call, BARRED, ()) for call in ("io_uring_setup", "io_uring_enter", "io_uring_register"))
 
 
@@ -311,7 +322,8 @@ _CARRIER_ROWS = (
 )
 
 # Carriers come last: what they tell comes after the call's own event.
-ROWS = _CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _PLACE_ROWS + _BARRED_ROWS + _CARRIER_ROWS
+ROWS = (_CONTROL_ROWS + _FILE_ROWS + _PROCESS_ROWS + _NETWORK_ROWS + _OWN_ROWS + _PLACE_ROWS + _MOVES_ROWS + _UPSETS_ROWS
+        + _BARRED_ROWS + _CARRIER_ROWS)
 
 # Where an ABI has a call with such an ending as well, it takes wider ids (and the plain one 16 bits), or wider times.
 WIDE = "32"
@@ -330,6 +342,8 @@ def _is_needed(row: Row, interest: Interest) -> bool:
         return interest.io_uring == "deny"
     if row.event == PLACE:
         return interest.colocate
+    if row.event in (MOVES, UPSETS):
+        return interest.foresees
     return (row.event in NO_EVENTS or row.always or interest.wants(row.event)
             or any(interest.wants(event) for event in row.serves))
 

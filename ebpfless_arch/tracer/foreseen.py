@@ -1,0 +1,169 @@
+"""Opens of which it is known before they run that no rule can match them: they need no second stop.
+
+A name proves nothing (tracer/discarders.py) unless it cannot lead elsewhere, nor be another one by the time the kernel
+reads it. Both are known of an open if
+
+- its thread is alone with its memory, and the name lies in a page that is there, and is neither a file's nor shared, so
+  that nobody can write to it meanwhile;
+- no part of the path that exists is a symlink: then what is opened is what is written, whatever else is created,
+  removed or moved. That is looked up in the kernel's cache only, and believed until something under trace makes, moves or
+  links files. Such a call (MOVES) waits until each open that was let go on is surely over, and while it runs nothing
+  is foreseen.
+
+What could make another process share memory or working directory, a page change under its owner, or a path mean something
+else to one process than to another, ends all foresight for good: it is rare, and what is left is two stops. What untraced
+processes do to links is found out within some milliseconds, as a look is believed no longer; to do so at the right moment
+they would have to be accomplices, who could open the file themselves.
+"""
+
+import os
+import time
+from typing import Callable, Dict, Optional, Set, Tuple
+
+from ebpfless_arch.events.interest import Interest
+from ebpfless_arch.kernel import openat2
+from ebpfless_arch.tracer import syscalls
+from ebpfless_arch.tracer.discarders import Late
+from ebpfless_arch.tracer.readers import PATH_AT_MOST
+from ebpfless_arch.tracer.stops import Call
+from ebpfless_arch.tracer.tracees import Tracee
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_ENTRY = 8  # of /proc/PID/pagemap, for each page: a word whose highest bits are in its last byte
+_PRESENT, _OF_FILE_OR_SHARED = 0x80, 0x20
+_ADDRESS_MASK = (1 << 56) - 1  # without a tag; where that is too many bits, the page is not there
+_BELIEVED_SECONDS = 0.05
+_REMEMBERED_AT_MOST = 1024
+_OPEN_AT_MOST = 64
+_AT_FDCWD = 0xFFFFFF9C  # -100
+_SLASH = 0x2F
+# A new process first opens its libraries, whose names lie in files.
+_FIRST, _PAUSE = 2, 6
+# Whoever opens these may change memory, or the file system, behind everybody's back.
+_TOO_MIGHTY = (b"/dev/userfaultfd", b"/dev/fuse", b"/dev/mem")
+
+
+def is_possible() -> bool:
+    """Whether this kernel tells what it needs (openat2 with RESOLVE_CACHED, Linux 5.12; /proc/PID/pagemap)."""
+    try:
+        openat2.plain(b"/")
+        os.stat("/proc/self/pagemap")
+    except OSError:
+        return False
+    return True
+
+
+class Foresight:
+    """What is known, and whose opens were let go on by it. `on` is False where nothing may be foreseen."""
+
+    def __init__(self, wanted: Interest) -> None:
+        self._wanted = wanted
+        self.on = wanted.foresees
+        self._paths: Dict[Tuple[int, bytes, bytes], Tuple[bool, float]] = {}
+        self._pages: Dict[int, int] = {}
+        self._moving: Set[int] = set()
+
+    def end(self) -> None:
+        """From now on nothing can be known any more."""
+        self.on = False
+        for pid in list(self._pages):
+            self.forget(pid)
+
+    def excludes(self, tracee: Tracee, call: Call, late: Late, name: Optional[bytes]) -> bool:
+        """Whether it is certain that no rule matches an open of this name."""
+        tracee.opens += 1
+        if tracee.opens <= _FIRST or self._moving or not name or len(name) >= PATH_AT_MOST:
+            return False
+        flags = late.flags_of(call)
+        base = b""
+        if name[0] != _SLASH:
+            try:
+                base = _base(tracee.tid, call.arguments[0] if late.path else _AT_FDCWD)
+            except OSError:
+                return False
+        found = self._paths.get((flags, base, name))
+        if found is None or found[1] < time.monotonic():
+            found = self._remember(flags, base, name)
+        if not found[0]:
+            return False
+        if self._is_own(tracee.tid, call.arguments[late.path] & _ADDRESS_MASK, len(name)):
+            return True
+        tracee.opens = _FIRST - _PAUSE
+        return False
+
+    # --- names -------------------------------------------------------------------------
+
+    def _remember(self, flags: int, base: bytes, name: bytes) -> Tuple[bool, float]:
+        if len(self._paths) >= _REMEMBERED_AT_MOST:
+            self._paths.clear()
+        found = self._look(flags, base + b"/" + name), time.monotonic() + _BELIEVED_SECONDS
+        self._paths[(flags, base, name)] = found
+        return found
+
+    def _look(self, flags: int, path: bytes) -> bool:
+        """Whether a path is nothing but what is written, and of no interest."""
+        if flags >= 0 and flags & os.O_TMPFILE == os.O_TMPFILE:
+            return False
+        plain = b"/" + os.path.normpath(path).lstrip(b"/")
+        # What lies below /proc is not the same for all, and what is a directory need not be one for ever.
+        if path[:1] != b"/" or plain.startswith(b"/proc/") or plain == b"/proc" or plain in _TOO_MIGHTY:
+            return False
+        if self._wanted.needs("open", plain, {syscalls.FLAGS: flags} if flags >= 0 else {}):
+            return False
+        try:
+            return openat2.plain(path) == plain
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
+    # --- memory ------------------------------------------------------------------------
+
+    def _is_own(self, pid: int, address: int, size: int) -> bool:
+        """Whether memory, with the byte behind it, is private to a process that is alone with it."""
+        pages = self._pages.get(pid)
+        try:
+            if pages is None:
+                pages = self._open_pages(pid)
+            at = address // _PAGE
+            kind = os.pread(pages, _ENTRY, at * _ENTRY)[_ENTRY - 1]
+            if kind & (_PRESENT | _OF_FILE_OR_SHARED) != _PRESENT:
+                return False
+            rest = address + size - (at + 1) * _PAGE
+            return rest < 0 or self._is_own(pid, (at + 1) * _PAGE, rest)
+        except (OSError, IndexError, OverflowError):
+            return False
+
+    def _open_pages(self, pid: int) -> int:
+        if len(self._pages) >= _OPEN_AT_MOST:
+            self.forget(next(iter(self._pages)))
+        self._pages[pid] = os.open(b"/proc/%d/pagemap" % pid, os.O_RDONLY | os.O_CLOEXEC)
+        return self._pages[pid]
+
+    def forget(self, pid: int) -> None:
+        """A process has ended, or is another program now."""
+        pages = self._pages.pop(pid, -1)
+        if pages >= 0:
+            os.close(pages)
+
+    # --- what changes it ---------------------------------------------------------------
+
+    def retain(self, is_known: Callable[[int], object]) -> None:
+        """Threads may have gone without a word, when another one of theirs executed a program."""
+        if self._moving:
+            self._moving = {tid for tid in self._moving if is_known(tid)}
+
+    def begin_move(self, tid: int) -> None:
+        """A thread is about to make, move or link files."""
+        self._paths.clear()
+        self._moving.add(tid)
+
+    def end_move(self, tid: int) -> None:
+        """It has done so, or never will."""
+        self._moving.discard(tid)
+
+
+def _base(tid: int, directory: int) -> bytes:
+    """The directory that a relative path begins at, as /proc shows it; raises OSError."""
+    directory &= 0xFFFFFFFF
+    return os.readlink(b"/proc/%d/cwd" % tid if directory == _AT_FDCWD else b"/proc/%d/fd/%d" % (tid, directory))
