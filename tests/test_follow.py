@@ -7,16 +7,27 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import List, Optional, Sequence, Type
+from typing import Any, List, Optional, Sequence, Set, Tuple, Type, cast
 
 import pytest
 
 from attaching import slowness, tracers
-from blackbox import (Event, Session, ebpfless, environment, event_options, named, read_events, rule, run, status_field,
-                      wait_until, write_policy)
+from blackbox import (Event, Session, ebpfless, environment, event_options, named, read_events, rule, run, wait_until,
+                      write_policy)
 from cgroups import remove_cgroup
-from ebpfless_arch.tracer.attached import ATTACH
-from test_whole_system import WITHOUT_CONNECTOR, has_connector, helpers
+from ebpfless_arch.agent.evaluation import Agent, Source
+from ebpfless_arch.agent.following import Following
+from ebpfless_arch.agent.outputs import Voice
+from ebpfless_arch.agent.whole_system import Observer
+from ebpfless_arch.events import records
+from ebpfless_arch.events.processes import Processes
+from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.users import Users
+from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.rules.ruleset import RuleSet
+from ebpfless_arch.tracer import programs
+from ebpfless_arch.tracer.decode import now
+from test_whole_system import WITHOUT_CONNECTOR, has_connector
 
 BY_SCAN = ([[], pytest.param(WITHOUT_CONNECTOR, marks=pytest.mark.slow)] if has_connector() else [[]])
 BY_CONNECTOR = pytest.mark.skipif(not has_connector(), reason="needs the proc connector: root of the host's namespaces")
@@ -130,34 +141,42 @@ def _is_tracer_of(pid: int, keeper: int) -> bool:
     return words[0].endswith("(ebpfless-tracer") and words[2].split()[1] == str(keeper)
 
 
-@BY_CONNECTOR
-def test_a_child_of_before_its_parent_was_taken_is_followed_however_late_it_is_told_of(public_dir: Path, tmp_path: Path) -> None:
-    script = public_dir / "script"
-    script.write_text("#!/bin/sh\nread word; sleep 1000 & echo $!; wait\n")
+class Told:
+    """A view that tells what it is given."""
+
+    def __init__(self) -> None:
+        self.news: List[Tuple[bool, Record]] = []
+        self.way, self.problem, self.refusal = "proc_connector", "", ""
+
+    def read(self) -> List[Tuple[bool, Record]]:
+        news, self.news = self.news, []
+        return news
+
+
+def test_a_child_of_before_its_parent_was_taken_is_followed_however_late_it_is_told_of(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nsleep 1000 & echo $!; sleep 1000 & echo $!; wait\n")
     script.chmod(0o755)
-    with Follower([str(script)], tmp_path / "events") as follower, Session([str(script)]) as first:
-        wait_until(lambda: follower.has(first.pid), "the view is at work")
-        (tracer,) = tracers(first.pid)
-        (view,) = helpers(follower.session.pid)
-        os.kill(tracer, signal.SIGSTOP)
-        with Session([str(script)]) as later:
-            wait_until(lambda: is_asked(tracer), "the tracer is asked to take it")
-            os.kill(view, signal.SIGSTOP)
-            assert later.process.stdin is not None
-            later.process.stdin.write(b"go\n")
-            later.process.stdin.flush()
-            child = int(later.line())
-            os.kill(tracer, signal.SIGCONT)
-            wait_until(lambda: b"process %d " % later.pid in follower.session.errors(), "it is told that the parent is traced")
-            assert tracers(child) == [0]
-            os.kill(view, signal.SIGCONT)
-            wait_until(lambda: follower.has(child), "the child is traced")
-        follower.end()
-
-
-def is_asked(tracer: int) -> bool:
-    """Whether the signal waits for it that asks a tracer to attach to one more process."""
-    return bool(int(status_field(tracer, "ShdPnd"), 16) & 1 << ATTACH - 1)
+    asked: List[int] = []
+    taken: Set[int] = set()
+    agent = Agent(RuleSet([]), Source(Processes(Users()), lambda action, event: {}), [], False, False, Voice())
+    view = Told()
+    observer = Observer(agent, cast(Any, view), taken.__contains__, lambda text: None,
+                        Following([str(script)], agent, asked.append), False)
+    with Session([str(script)]) as session:
+        first, second = int(session.line()), int(session.line())
+        view.news.append((False, programs.snapshot(session.pid, Memory(["process_vm_readv", "mem"]), False)))
+        observer.pump()
+        assert asked == [session.pid]
+        # The tracer has it, by its own news, when the view tells that it had two children before. One of them has been had since.
+        taken.update([session.pid, second])
+        view.news += [(True, (records.FORK, now(), child, child, session.pid)) for child in (first, second)]
+        observer.pump()
+        assert asked == [session.pid, first]
+    view.news.append((True, (records.FORK, now(), first, first, session.pid)))
+    asked.clear()
+    observer.pump()
+    assert asked == [], "it is no more"
 
 
 def test_follow_and_a_command_are_two_things() -> None:
