@@ -36,7 +36,7 @@ PYTHON = "/usr/bin/python3"
 _PROFILE = "/usr/share/containers/seccomp.json"
 _ARCHITECTURES = {"x86_64": ("amd64", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
                   "aarch64": ("arm64", ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"])}
-_UNNEEDED = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "site-packages",
+_UNNEEDED = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages",
              "dist-packages", "config-*", "*.a", "libpython*")
 _CGROUP = "ebpfless-test-%d" % os.getpid()
 _numbers = itertools.count(1)

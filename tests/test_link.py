@@ -398,10 +398,10 @@ def conversations() -> List[Tuple[str, List[bytes]]]:
 
 @pytest.mark.once
 def test_anything_may_be_said_and_only_wire_errors_are_raised() -> None:
-    randomly = random.Random(10007)
+    randomly = random.Random(3001)
     ended = survived = 0
     spoken = conversations()
-    for _ in range(10007):
+    for _ in range(3001):
         listener, messages = randomly.choice(spoken)
         end: End = tracer(secret=SECRET) if listener == "tracer" else probe(SECRET if messages is spoken[0][1] else b"")
         chosen = list(messages)
@@ -420,4 +420,4 @@ def test_anything_may_be_said_and_only_wire_errors_are_raised() -> None:
         else:
             survived += 1
         assert end.held <= msgpack.LENGTH_AT_MOST + 4
-    assert ended + survived == 10007 and ended > 3000 and survived > 300
+    assert ended + survived == 3001 and ended > 900 and survived > 90

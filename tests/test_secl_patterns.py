@@ -97,7 +97,7 @@ def test_globs_agree_with_the_slow_reference() -> None:
     paths = ["/" + "/".join(source.choice(names) for _ in range(source.randrange(1, 5))) for _ in range(300)] + ["",
                                                                                                                  "a"]
     compared = 0
-    for _ in range(1500):
+    for _ in range(700):
         segments = [source.choice(pieces) for _ in range(source.randrange(1, 5))]
         if segments.count("**") > 1:
             continue
@@ -108,7 +108,7 @@ def test_globs_agree_with_the_slow_reference() -> None:
         for path in paths:
             compared += 1
             assert test(path) is slow_glob(pattern, path), (pattern, path)
-    assert compared > 200000
+    assert compared > 100000
 
 
 def test_lists_agree_with_their_members() -> None:

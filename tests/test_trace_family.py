@@ -30,8 +30,8 @@ def test_parents_and_children(options: List[str], compile_c: Compiler) -> None:
 
 
 @pytest.mark.slow
-def test_parents_and_children_twenty_times(compile_c: Compiler) -> None:
-    for _ in range(20):
+def test_parents_and_children_again_and_again(compile_c: Compiler) -> None:
+    for _ in range(7):
         check_same([compile_c("family.c")], MODES[1])
 
 

@@ -247,7 +247,7 @@ def test_ctrl_z_right_after_fg_always_stops(compile_c: Compiler, tmp_path: Path)
         terminal.expect(r"prompt\$ ")
         terminal.type(" ".join(shlex.quote(word) for word in command) + "\n")
         pid = int(terminal.expect(r"ready (\d+)").group(1))
-        for _ in range(300):
+        for _ in range(101):
             terminal.type("\x1a")
             terminal.expect("Stopped")
             terminal.expect(r"prompt\$ ")
@@ -255,7 +255,7 @@ def test_ctrl_z_right_after_fg_always_stops(compile_c: Compiler, tmp_path: Path)
             terminal.expect("got CONT")
         os.kill(pid, signal.SIGUSR2)
         terminal.expect("end")
-        assert terminal.output.count(b"got CONT") == 300
+        assert terminal.output.count(b"got CONT") == 101
 
 
 def stop_and_resume(terminal: Terminal, command: str) -> None:

@@ -1,4 +1,4 @@
-/* fair PATH: nine threads open PATH until one of them has done it 3,000 times; prints the least and the most. */
+/* fair PATH: nine threads open PATH until one of them has done it 1,000 times; prints the least and the most. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { THREADS = 9, ENOUGH = 3000 };
+enum { THREADS = 9, ENOUGH = 1000 };
 
 static pthread_barrier_t start;
 static atomic_int ended;
