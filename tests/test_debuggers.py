@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, Callable, List
 
 import pytest
 
-from blackbox import Compiler, Event, Session, event_options, named, read_events, run, trace_command, wait_until
+from blackbox import Compiler, Event, Session, event_options, named, read_events, run, status_field, trace_command, wait_until
 from ordinary import NOBODY
 from test_standby import counts
 from test_trace_failures import tracer_of
@@ -165,3 +166,43 @@ def test_nor_where_it_asks_for_it(tmp_path: Path, compile_c: Compiler) -> None:
     result = run(traced(["sh", "-c", '"$0" "$1" traceme; exit $?', compile_c("own_filter.c"), str(file)], output, []), b"word\nword\n")
     assert result[:2] == (7, b"traceme 1\n0\n0\n"), result
     assert [reason.partition(": it ")[2] for reason in debugged(read_events(str(output)))] == [OWN_FILTER]
+
+
+def attendants() -> List[int]:
+    """Who lets the calls run of what was handed over."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and status_field(int(name), "Name") == "ebpfless-attend"]
+
+
+def is_stopped(pid: int) -> bool:
+    """Stops a process; whether it is by now."""
+    os.kill(pid, signal.SIGSTOP)
+    return status_field(pid, "State").startswith("T")
+
+
+@needs_strace
+def test_who_lets_its_calls_run_may_be_killed_and_stopped(tmp_path: Path, compile_c: Compiler) -> None:
+    """For each thread two of them hold what its calls come to, so none fails; each that is killed is replaced."""
+    before, file, until = set(attendants()), tmp_path / "file", tmp_path / "until"
+    file.write_text("")
+    os.mkfifo(str(until))
+    script = '"$1" 1 "$0" <"$2" & pid=$!; strace -f -o /dev/null -e trace=none -p $pid & echo $!; wait $!; wait $pid'
+    command = trace_command(["sh", "-c", script, str(file), compile_c("open_loop.c"), str(until)], ["--output", "/dev/null"])
+    end = os.open(str(until), os.O_RDWR)
+    with Session(command) as session:
+        strace = int(next(line for line in iter(session.line, "") if line.isdigit()))
+        for number in range(19):
+            wait_until(lambda: len(set(attendants()) - before) == 4, "there are two for each thread")
+            if number == 7:
+                os.kill(strace, signal.SIGINT)
+            victim = sorted(set(attendants()) - before)[number % 4]
+            if number == 5:
+                wait_until(lambda: is_stopped(victim), "it is stopped")
+                wait_until(lambda: not status_field(victim, "State").startswith("T"), "it is woken")
+            else:
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda: victim not in attendants(), "it is gone")
+        os.close(end)
+        output, _ = session.process.communicate(timeout=60)
+    found = counts(b"\n".join(line for line in output.splitlines() if line.startswith(b"errno")))
+    assert set(found) == {0} and found[0] > 19, output
+    wait_until(lambda: set(attendants()) <= before, "nobody is left")
