@@ -287,3 +287,20 @@ def test_people_are_told_how_often(program: str, tmp_path: Path) -> None:
 def test_the_default_of_the_option_is_checked(program: str) -> None:
     result = run(trace_command([program], ["--io-uring", "maybe"]))
     assert result.status == 2 and b"allow" in result.stderr and b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("options", MODES)
+@pytest.mark.parametrize("what, call, flags", [("write", "write", []), ("sendto", "sendto", []), ("socketcall", "socketcall", ["-m32"])])
+def test_what_is_sent_from_memory_that_only_the_kernel_can_read_is_told(what: str, call: str, flags: List[str], options: List[str],
+                                                                        compile_c: Compiler) -> None:
+    """Nobody listens there; a datagram goes off all the same."""
+    program = compile_c("secret.c", *flags)
+    if run([program, what, "53"]).stdout != b"29\n":
+        pytest.skip("the kernel lacks memfd_secret, or something listens")
+    result = traced_alike(program, [what, "53"], options)
+    assert spots(result.events) == [("memory", "an argument of %s could not be read (EFAULT)" % call, 1)]
+
+
+def test_what_the_kernel_could_not_read_either_has_not_escaped(compile_c: Compiler) -> None:
+    command = ["python3", "-c", "import ctypes; print(ctypes.CDLL(None).sendto(0, 8, 64, 0, 8, 16))"]
+    assert spots(run_traced(command).events) == []

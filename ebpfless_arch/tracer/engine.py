@@ -299,7 +299,7 @@ class Engine(Reaching):
         self._note_unread(stop, tracee, rows[0].call)
         if not self._judge(stop, tracee, call) and reaching is not None:
             self._reach(stop, tracee, call, reaching)
-        return tracee.pending is not None or tracee.carried is not None or tracee.moving
+        return tracee.pending is not None or tracee.carried is not None or tracee.moving or tracee.unread != 0
 
     def _begin_move(self, tracee: Tracee) -> None:
         tracee.moving = True
@@ -309,7 +309,7 @@ class Engine(Reaching):
     def _note_unread(self, stop: Stop, tracee: Tracee, name: str) -> None:
         """Memory of a call that could not be read is told at once, or when it is known whether the call has succeeded."""
         if stop.unread and not self._reports.unread(stop, name, stop.unread, -1):
-            tracee.unread = stop.unread
+            tracee.unread, tracee.unread_in = stop.unread, name
 
     def _take_ends(self) -> None:
         """Somebody looks whether a child has ended, perhaps because its pidfd has told: a parent cannot find it before
@@ -364,8 +364,11 @@ class Engine(Reaching):
             if carried is not None:
                 found += self._watch.finish(stop, carried, result)
             awaited = pending or carried
-            if awaited is not None and (tracee.unread or stop.unread):
-                self._reports.unread(stop, awaited.row.call, tracee.unread or stop.unread, result)
+            if tracee.unread:  # all that the call would have told of may have been in that memory
+                self._reports.unread(stop, tracee.unread_in, tracee.unread, result)
+            elif awaited is not None and stop.unread:
+                self._reports.unread(stop, awaited.row.call, stop.unread, result)
+        tracee.unread = 0
         return found
 
     def _on_event_stop(self, stop: Stop, tracee: Tracee, number: int) -> None:

@@ -16,12 +16,13 @@ Thread = Tuple[int, int, bool, bool]
 
 class Tracee:
     """One thread under trace. `pid` is its process; `pending` the call whose result we wait for, `carried` what we know
-    of that call's payload; `unread`: the errno with which memory of its call could not be read, 0 for none; `adopted`: it
+    of that call's payload; `unread`: the errno with which memory of its call could not be read, 0 for none, `unread_in` that call's name; `adopted`: it
     stopped before its parent's event had come; `alone`: nobody shares its process's memory; `hasty`: since its last stop an
     open may be under way that was decided at its entry; `opens`: how many opens it has begun; `moving`: it is in a call
     that may make paths lead elsewhere."""
 
-    __slots__ = ("alone", "hasty", "opens", "moving", "tid", "pid", "pending", "carried", "unread", "in_call", "skip_entry", "stays", "adopted")
+    __slots__ = ("alone", "hasty", "opens", "moving", "tid", "pid", "pending", "carried", "unread",
+                 "unread_in", "in_call", "skip_entry", "stays", "adopted")
 
     def __init__(self, tid: int, pid: int) -> None:
         self.tid = tid
@@ -29,6 +30,7 @@ class Tracee:
         self.pending: Optional[Pending] = None
         self.carried: Optional[Carried] = None
         self.unread = 0
+        self.unread_in = ""
         self.in_call = False
         self.skip_entry = False
         self.stays = False
