@@ -48,7 +48,7 @@ def test_a_python_that_lacks_what_small_images_leave_out(tmp_path: Path) -> None
 
 
 if MUSL_PYTHONS:
-    # Alpine's, or one that scripts/test-musl has built.
+    # As in Alpine; scripts/test-musl runs the whole suite on one.
     @pytest.mark.skipif(FOLDER != str(REPOSITORY), reason="is about the package")
     @pytest.mark.parametrize("python", MUSL_PYTHONS)
     def test_a_python_on_musl(python: str, tmp_path: Path) -> None:
