@@ -6,7 +6,7 @@ The door of the house: the command line as a table. The house is ebpfless_arch/.
 
 import os
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 if __name__ == "__main__" and sys.flags.isolated:
     # `python3 -I ebpfless.py` does not look where this file is.
@@ -15,6 +15,7 @@ if __name__ == "__main__" and sys.flags.isolated:
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.command_line import USAGE, Given, Line, Option, nearest
 from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, KINDS, SETTINGS, Setting, read
+from ebpfless_arch.named import NamedTuple
 
 _FAILED = 125
 
@@ -453,5 +454,18 @@ def main(arguments: Optional[List[str]] = None) -> int:
     return USAGE
 
 
+def run() -> None:
+    """Run the process's own command line, and end with its status. Python would take apart at its end all that it has loaded, which
+    takes a tenth of a start and helps nobody; what is still to be written is written."""
+    status = main()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):
+        sys.exit(status)  # a stream that is closed, or takes no more: Python says so
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -21,12 +21,11 @@ from ebpfless_arch.agent.outputs import Voice
 from ebpfless_arch.agent.whole_system import Observer
 from ebpfless_arch.events import records
 from ebpfless_arch.events.processes import Processes
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, now
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel.memory import Memory
 from ebpfless_arch.rules.ruleset import RuleSet
 from ebpfless_arch.tracer import programs
-from ebpfless_arch.tracer.decode import now
 from test_whole_system import WITHOUT_CONNECTOR, has_connector
 
 BY_SCAN = ([[], pytest.param(WITHOUT_CONNECTOR, marks=pytest.mark.slow)] if has_connector() else [[]])

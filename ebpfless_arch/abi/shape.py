@@ -1,6 +1,8 @@
 """What a table of this floor consists of."""
 
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 
 class Abi(NamedTuple):

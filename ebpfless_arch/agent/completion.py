@@ -1,6 +1,8 @@
 """`ebpfless completion SHELL`: scripts that complete commands, options and their values, made from the command table."""
 
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 
 class Choice(NamedTuple):

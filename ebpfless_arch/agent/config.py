@@ -1,11 +1,12 @@
 """The effective configuration: defaults < file < environment < flags, and where each value came from."""
 
 import os
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from ebpfless_arch.agent import settings
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.settings import BY_KEY, DEFAULT_FILE, SETTINGS, Setting
+from ebpfless_arch.named import NamedTuple
 
 FILE_VARIABLE = "EBPFLESS_CONFIG"
 _OWN = "EBPFLESS_"

@@ -3,13 +3,14 @@
 import importlib.util
 import os
 import sys
-from typing import Callable, Iterator, NamedTuple, Tuple
+from typing import Callable, Iterator, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.kernel import features, walls
 from ebpfless_arch.kernel.features import NO_PTRACE, Features
 from ebpfless_arch.kernel.walls import Walls
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import standby
 from ebpfless_arch.tracer import modes
 

@@ -8,12 +8,13 @@ start time, and only then signalled.
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List
 
-from ebpfless_arch.events.json_form import timestamp
+from ebpfless_arch.events.json_parts import timestamp
 from ebpfless_arch.events.model import Event, Process
 from ebpfless_arch.events.processes import Processes
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.actions import Kill
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)

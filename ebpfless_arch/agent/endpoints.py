@@ -3,7 +3,9 @@
 import os
 import socket
 import struct
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 _UNIX = "unix:"
 _LOOPBACK = ("127.", "::1", "::ffff:127.")

@@ -1,38 +1,33 @@
 """Records in, detections out: the keeper's side of an agent that works alone.
 
-This module and all that it imports load after the tracer was forked, so that
-the tracer stays small.
+This module and all that it imports load after the tracer was forked, so that the tracer stays small. A command waits for it:
+what few of them need is loaded when it is needed.
 """
 
 import errno
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.config import Config
-from ebpfless_arch.agent.ending import Ender
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.outputs import LineFile, Output, Sink, Voice, is_url
-from ebpfless_arch.agent.outputs.json_lines import JsonLines
-from ebpfless_arch.agent.outputs.text import Text
-from ebpfless_arch.agent.outputs.written import NOTHING, Written, written_in
 from ebpfless_arch.agent.reloading import NoRules, Policies
 from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import ANSWERS, Case, Interest, PathNeed, either
 from ebpfless_arch.events.model import NO_CONTEXT, Context, Event, Process
 from ebpfless_arch.events.processes import Processes, outer_lineage
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.events.text_form import headline, printable
+from ebpfless_arch.events.text_parts import printable
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.rules.actions import Action, Deny, Hands, Kill, Log, run_actions
 from ebpfless_arch.rules.files import BUILT_IN, PolicyError
 from ebpfless_arch.rules.loaded import Problem, Skipped
 from ebpfless_arch.rules.ruleset import Rule, RuleSet
-from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.receiver import Answer, Receiver
 
-# What a traced program does that only --events asks for.
-ALL_EVENTS = syscalls.EVENTS | ANSWERS
+if TYPE_CHECKING:
+    from ebpfless_arch.agent.outputs.written import Written
 
 _LIMITED_NAMED = 10
 _FAULT_SHOWN = 4096
@@ -175,6 +170,8 @@ class Agent(Receiver):
     def _log(self, level: str, message: str, rule: Rule, event: Event) -> None:
         """What the action `log` asks for; lines of the level debug are left out unless they are wanted."""
         if level != "debug" or self._verbose:
+            from ebpfless_arch.events.text_form import headline
+
             self._voice.log(level, "rule %s: %s" % (rule.base_id, printable(message or headline(event))))
 
     def _perform(self, action: Action, rule: Rule, event: Event) -> None:
@@ -199,6 +196,12 @@ class Agent(Receiver):
             self._broken[output] = self._broken.get(output, 0) + 1
             return 0
 
+    def get_ready(self) -> None:
+        """Load what detections and actions need."""
+        from ebpfless_arch.agent import ending as ending
+        from ebpfless_arch.events import text_form as text_form
+        from ebpfless_arch.rules import regex as regex
+
     def idle(self) -> bool:
         """Write out what is held back; True when a slow reader does not take it yet."""
         return any([self._attempt(output, output.flush) for output in self._outputs])
@@ -222,7 +225,7 @@ class Agent(Receiver):
     def close(self) -> None:
         """Write everything out and say what was lost."""
         if self._loss[2]:
-            self._tell_loss(decode.now())
+            self._tell_loss(records.now())
         for output in self._outputs:
             dropped = self._attempt(output, output.close)
             if dropped:
@@ -299,7 +302,14 @@ def prepare(config: Config, outer: int = 0) -> Tuple[Agent, Interest]:
 
 def own_source(processes: Processes, context: Context = NO_CONTEXT) -> Source:
     """Records of our own tracer: the processes are those of our own pid namespace."""
-    return Source(processes, Ender(processes, [os.getpid()]).kill, context)
+    keeper = os.getpid()
+
+    def kill(action: Kill, event: Event) -> Dict[str, Any]:
+        from ebpfless_arch.agent.ending import Ender
+
+        return Ender(processes, [keeper]).kill(action, event)
+
+    return Source(processes, kill, context)
 
 
 def voice_of(config: Config, section: str) -> Voice:
@@ -314,9 +324,8 @@ def voice_of(config: Config, section: str) -> Voice:
 def make_agent(policies: Policies, config: Config, section: str, voice: Voice, source: Source) -> Agent:
     """An agent with the outputs of a section of the configuration; raises UsageError."""
     # Only records that travel have numbers by which lines that a killed probe has written are known again.
-    find = written_in if section == "probe" else lambda path: NOTHING
-    outputs = [_open_output(path, config[section + ".format"], policies.shown, find, voice, config["trace.hostname"] or "")
-               for path in config[section + ".output"]]
+    outputs = [_open_output(path, config[section + ".format"], policies.shown, section == "probe", voice,
+                            config["trace.hostname"] or "") for path in config[section + ".output"]]
     agent = Agent(policies.rules, source, outputs, config[section + ".events"], config[section + ".verbose"], voice)
     policies.loaded.variables.find_process = agent.find
     return agent
@@ -325,7 +334,9 @@ def make_agent(policies: Policies, config: Config, section: str, voice: Voice, s
 def interest_of(rules: RuleSet, events: bool) -> Interest:
     """What the tracer has to stop for: what some rule needs, or, with `events`, everything."""
     if events:
-        return Interest(ALL_EVENTS | rules.event_types, events, _denied(rules))
+        from ebpfless_arch.tracer import syscalls
+
+        return Interest(syscalls.EVENTS | ANSWERS | rules.event_types, events, _denied(rules))
     return Interest(rules.event_types, events, _denied(rules), cases=_cases(rules))
 
 
@@ -363,21 +374,32 @@ def _complain_of(problems: List[Problem], idle_actions: List[Skipped], voice: Vo
 
 
 def _open_output(path: str, form: str, variables: Callable[[Event], Dict[str, Any]],
-                 find: Callable[[str], Written], voice: Voice, host: str) -> Output:
-    written = NOTHING
+                 goes_on: bool, voice: Voice, host: str) -> Output:
+    """`goes_on`: what a predecessor has written into a file of JSON lines is not written again."""
+    known = None
     if is_url(path):
         file: Sink = _open_remote(path, form, voice, host)
     else:
         try:
-            written = find(path) if form == "json" else NOTHING
+            known = _written_in(path) if goes_on and form == "json" else None
             file = LineFile(path)
         except OSError as error:
             raise UsageError("--output %s: %s" % (path, error.strerror))
         if path == "-":
             voice.share(file)
     if form == "json":
-        return JsonLines(file, about_us(), variables, written)
+        from ebpfless_arch.agent.outputs.json_lines import JsonLines
+
+        return JsonLines(file, about_us(), variables, known)
+    from ebpfless_arch.agent.outputs.text import Text
+
     return Text(file, file.takes_colours())
+
+
+def _written_in(path: str) -> "Written":
+    from ebpfless_arch.agent.outputs.written import written_in
+
+    return written_in(path)
 
 
 def _open_remote(url: str, form: str, voice: Voice, host: str) -> Sink:

@@ -8,11 +8,10 @@ a probe answers again. A probe in Datadog's dialect never answers: it is told ev
 import os
 import select
 import time
-from typing import Any, Collection, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Collection, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.agent.client import Client, Handler
 from ebpfless_arch.agent.config import size
-from ebpfless_arch.agent.ending import end_process
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.spool import Spool
 from ebpfless_arch.agent.surroundings import Surroundings
@@ -24,6 +23,7 @@ from ebpfless_arch.events.record_shapes import pack_record
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.roll import Roll, concerns_model
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer.receiver import Answer, Receiver
 
 _BATCH_BYTES = 64 << 10
@@ -164,6 +164,10 @@ class Forwarder(Receiver, Handler):
     def failed(self, text: str) -> None:
         """An error of ours: it is told once and counted."""
         self._agent.failed(text)
+
+    def get_ready(self) -> None:
+        """Load what may be needed later."""
+        self._agent.get_ready()
 
     def idle(self) -> bool:
         """Write out what is held back; True when something could not be written yet, or is waited for."""
@@ -336,6 +340,8 @@ class Forwarder(Receiver, Handler):
     def _obey(self, order: wire.Order) -> None:
         """Send a signal, if the probe may order that."""
         if self._client.is_trusted:
+            from ebpfless_arch.agent.ending import end_process
+
             ending = end_process(order.pid, order.start, order.time, order.signal)
             self._send(wire.Outcome(order.number, ending.status, ending.why))
         else:

@@ -1,15 +1,15 @@
 """`ebpfless trace`: tracer -> processes -> rules -> outputs in one agent, until a probe answers."""
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from ebpfless_arch.abi import MACHINES, Abi
+from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.settings import SWITCHES
 from ebpfless_arch.events.interest import Interest, packed
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.tracer.keeper import Keeper, die_like
-from ebpfless_arch.tracer.launch import FAILED, Plan, run_untraced
+from ebpfless_arch.tracer.orders import FAILED, Plan
 from ebpfless_arch.tracer.receiver import Receiver
 
 _NOTHING_ATTACHED = 1
@@ -31,9 +31,9 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
 
     Raises UsageError, before anything has started, for what the user has to change.
     """
-    abis = _abis()
+    _check_machine()
     _check_proc()
-    with Keeper(abis) as keeper:
+    with Keeper() as keeper:
         # Only now: the tracer, forked a moment ago, must not carry what this loads.
         from ebpfless_arch.agent import config
 
@@ -45,16 +45,19 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
         if settings.enabled:
             return _run(keeper, words, settings)
     _tell_why_not(settings)
+    from ebpfless_arch.tracer.launch import run_untraced
+
     return run_untraced(words, settings["trace.uid"], settings["trace.gid"])
 
 
 def attach(pids: List[int], followed: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
     """Trace running processes until they end or a signal says that it is enough, and those that are `followed` whenever
     they run; returns the exit status. Raises UsageError as `trace`."""
+    _check_machine()
     _check_proc()
     # Before anything that takes long: a number may be another process's by the time that we attach to it.
     named = {pid: _birth(pid) for pid in pids}
-    with Keeper(_abis()) as keeper:
+    with Keeper() as keeper:
         from ebpfless_arch.agent import config
 
         settings = config.load(config_file, flags)
@@ -76,12 +79,10 @@ def _tell_why_not(settings: "Config") -> None:
     evaluation.voice_of(settings, "trace").complain("nothing is traced: %s is false (%s)" % (key, settings.values[key].origin))
 
 
-def _abis() -> Sequence[Abi]:
-    abis = MACHINES.get(os.uname().machine)
-    if abis is None:
+def _check_machine() -> None:
+    if os.uname().machine not in MACHINES:
         raise UsageError("this machine (%s) is not supported; supported are: %s"
                          % (os.uname().machine, ", ".join(sorted(MACHINES))))
-    return abis
 
 
 def _check_proc() -> None:

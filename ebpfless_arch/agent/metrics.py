@@ -10,9 +10,10 @@ import socket
 import socketserver
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from ebpfless_arch.agent.endpoints import Place
+from ebpfless_arch.named import NamedTuple
 
 _REQUEST_SECONDS = 5.0
 _GUESTS_AT_MOST = 32

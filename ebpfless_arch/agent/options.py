@@ -1,6 +1,8 @@
 """What the command line says, as plain data, and the error for what the user has to change."""
 
-from typing import List, NamedTuple
+from typing import List
+
+from ebpfless_arch.named import NamedTuple
 
 
 class CheckOptions(NamedTuple):

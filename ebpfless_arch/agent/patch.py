@@ -5,10 +5,11 @@ copy of ebpfless are spelled in it. What is wrapped already stays as it is, so p
 """
 
 import json
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from ebpfless_arch.agent.options import PatchOptions, UsageError
 from ebpfless_arch.agent.printing import emit, takes_any_letter
+from ebpfless_arch.named import NamedTuple
 
 Container = Dict[str, Any]
 Document = Dict[str, Any]

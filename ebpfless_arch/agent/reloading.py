@@ -6,9 +6,10 @@ hold some. Single mistakes do not keep the others from being used, as at the
 start. A rule that is gone, disabled or wrong now does not run on in its old form.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from ebpfless_arch.events.model import Event
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.actions import Log
 from ebpfless_arch.rules import prepared
 from ebpfless_arch.rules.files import BUILT_IN, PolicyError

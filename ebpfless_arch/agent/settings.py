@@ -4,8 +4,9 @@ Parsing, the options of the command line, `ebpfless config` and docs/configurati
 before the tracer is forked, so it imports nothing that is large.
 """
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 
 DEFAULT_FILE = "/etc/ebpfless/ebpfless.ini"
 

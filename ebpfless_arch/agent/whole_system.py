@@ -8,7 +8,6 @@ know is dropped here.
 import collections
 import os
 import select
-import selectors
 import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
@@ -18,9 +17,10 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.tracer.receiver import Answer, Receiver
-from ebpfless_arch.tracer.tracees import is_free
 
 if TYPE_CHECKING:
+    import selectors
+
     from ebpfless_arch.tracer.system import SystemView
 
 _LOOK_SECONDS = 0.02
@@ -86,7 +86,11 @@ class Observer:
 
     def _is_late(self, child: int) -> bool:
         """Whether the child of a process that is followed was born before the tracer had its parent: then it is not traced."""
-        return self._following is not None and is_free(child)
+        if self._following is None:
+            return False
+        from ebpfless_arch.tracer.tracees import is_free  # it brings much of the tracer along
+
+        return is_free(child)
 
     def _look(self, record: Record) -> None:
         if self._following is not None:
@@ -119,7 +123,7 @@ class Outlook:
     """A view in a loop with a selector; `source` is the probe's own, of its own host."""
 
     def __init__(self, agent: Agent, rate: float, watched: Sequence[bytes],
-                 selector: selectors.BaseSelector) -> None:
+                 selector: "selectors.BaseSelector") -> None:
         self._agent = agent
         self._source = agent.source
         self._selector = selector
@@ -130,6 +134,8 @@ class Outlook:
 
     def turn(self) -> None:
         """Deal with what has come, and wait for more."""
+        import selectors  # a probe has it anyway
+
         self._agent.source = self._source
         self._observer.pump()
         if self._view.fileno() != self._descriptor:
@@ -239,6 +245,10 @@ class WholeSystem(Receiver):
     def failed(self, text: str) -> None:
         """An error of ours."""
         self._inner.failed(text)
+
+    def get_ready(self) -> None:
+        """A moment to load what may be needed."""
+        self._inner.get_ready()
 
     def idle(self) -> bool:
         """A moment to write out."""

@@ -1,9 +1,10 @@
 """Containers, told by the cgroups of a process (v1 and v2)."""
 
 import re
-from typing import Dict, NamedTuple
+from typing import Dict
 
 from ebpfless_arch.events.model import NO_CONTAINER, Container
+from ebpfless_arch.named import NamedTuple
 
 _ID = r"[0-9a-fA-F]{64}|[0-9a-fA-F]{32}-\d+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){4}"
 _CONTAINER_ID = re.compile(r"(?<![0-9a-fA-F])(?:" + _ID + r")(?![0-9a-fA-F])")

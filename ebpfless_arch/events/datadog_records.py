@@ -6,7 +6,7 @@ What has no counterpart is None in either direction; docs/wire.md tells what tha
 import os
 import socket
 import stat
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import addresses, interest, records
 from ebpfless_arch.events.containers import container_id
@@ -18,6 +18,7 @@ from ebpfless_arch.events.records import Record, decoded, shorten
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.statx import FileStatus
+from ebpfless_arch.named import NamedTuple
 
 Values = Dict[str, Any]
 Payload = Mapping[str, Any]

@@ -4,10 +4,11 @@ A struct is a map with its fields' names as keys, all of them, in this order; a 
 Read is more than is written: keys may be missing, unknown ones are passed over, nil is a zero value.
 """
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple
 
 from ebpfless_arch.events import msgpack
 from ebpfless_arch.events.msgpack import WireError
+from ebpfless_arch.named import NamedTuple
 
 HELLO, SYSCALL, GOODBYE = 1, 2, 3
 OUR_KEY = "Ebpfless"

@@ -1,7 +1,9 @@
 """Messages of DNS (RFC 1035): strict and bounded. Bytes in, names and types out; what is not well-formed is None."""
 
 import struct
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 HEADER_BYTES = 12
 _NAME_AT_MOST = 255

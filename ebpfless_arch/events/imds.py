@@ -3,18 +3,20 @@
 A secret is never taken out of a message: no token, no key but its public id.
 """
 
-import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 REQUEST, RESPONSE = "request", "response"
 
 _HEAD_AT_MOST = 8192
 _LINES_AT_MOST = 100
 _VALUE_AT_MOST = 1024
-_REQUEST_LINE = re.compile(rb"([A-Z]{3,16}) (\S{1,4096}) HTTP/1\.[0-9]$")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] [1-5][0-9][0-9](?: |$)")
-_AWS_URL = re.compile(r"/(?:latest|[12][0-9]{3}-[01][0-9]-[0-3][0-9])/")
-_CREDENTIAL = re.compile(rb'"(Code|Type|AccessKeyId|LastUpdated|Expiration)"\s*:\s*"([^"\\]{0,256})"')
+# Few programs ever ask such a service: `re`, and what it makes of these, is there with the first message.
+_REQUEST_LINE = rb"([A-Z]{3,16}) (\S{1,4096}) HTTP/1\.[0-9]$"
+_STATUS_LINE = rb"HTTP/1\.[0-9] [1-5][0-9][0-9](?: |$)"
+_AWS_URL = r"/(?:latest|[12][0-9]{3}-[01][0-9]-[0-3][0-9])/"
+_CREDENTIAL = rb'"(Code|Type|AccessKeyId|LastUpdated|Expiration)"\s*:\s*"([^"\\]{0,256})"'
 
 # Headers by which a message tells whose service it is meant for, with what their value has to be ("" for any).
 _OWN_HEADERS = (("x-aws-ec2-metadata-token", "", "aws"), ("x-aws-ec2-metadata-token-ttl-seconds", "", "aws"),
@@ -55,10 +57,12 @@ class Message(NamedTuple):
 
 def parse(data: bytes) -> Optional[Message]:
     """The message that begins with these bytes, None for anything else."""
+    import re
+
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head[:_HEAD_AT_MOST].split(b"\r\n")[:_LINES_AT_MOST]
-    asked = _REQUEST_LINE.match(lines[0])
-    if asked is None and not _STATUS_LINE.match(lines[0]):
+    asked = re.match(_REQUEST_LINE, lines[0])
+    if asked is None and not re.match(_STATUS_LINE, lines[0]):
         return None
     headers = _headers(lines[1:])
     url = _text(asked.group(2)) if asked else ""
@@ -85,7 +89,9 @@ def _provider(headers: Dict[str, str], url: str) -> str:
     for start, provider in _OWN_URLS:
         if url.startswith(start):
             return provider
-    return "aws" if _AWS_URL.match(url) else ""
+    import re
+
+    return "aws" if re.match(_AWS_URL, url) else ""
 
 
 def _credentials(body: bytes) -> Credentials:
@@ -97,7 +103,9 @@ def _credentials(body: bytes) -> Credentials:
 
 
 def _pairs(body: bytes) -> List[Tuple[bytes, bytes]]:
-    return [(match.group(1), match.group(2)) for match in _CREDENTIAL.finditer(body[:_HEAD_AT_MOST])]
+    import re
+
+    return [(match.group(1), match.group(2)) for match in re.finditer(_CREDENTIAL, body[:_HEAD_AT_MOST])]
 
 
 def _text(data: bytes) -> str:

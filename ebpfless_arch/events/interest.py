@@ -1,7 +1,9 @@
 """What the rules and outputs need to know, as plain data: the tracer stops for this and for nothing else."""
 
 import errno
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 # Events that a process model cannot do without; they come with every interest.
 ALWAYS = frozenset(["exec", "fork", "exit", "setuid", "setgid", "capset"])

@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Optional
 from ebpfless_arch.events import flags, json_calls, json_network
 from ebpfless_arch.events.calls import IdentityEvent
 from ebpfless_arch.events.json_bytes import well_formed
-from ebpfless_arch.events.json_parts import Json, error_name, file_json, lineage_json, outcome, timestamp
+from ebpfless_arch.events.json_parts import CAUSES, Json, error_name, file_json, lineage_json, outcome, timestamp
 from ebpfless_arch.events.model import BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, SnapshotEvent
 
 __all__ = ["CATEGORIES", "CAUSES", "error_name", "event_text", "outcome", "timestamp"]
@@ -21,7 +21,6 @@ CATEGORIES = {"exec": "Process Activity", "fork": "Process Activity", "exit": "P
 CATEGORIES.update(json_calls.CATEGORIES)
 CATEGORIES.update(json_network.CATEGORIES)
 _WITHOUT_RESULT = ("fork", "exit", "blind_spot")
-CAUSES = ("EXITED", "CORE_DUMPED", "SIGNALED")
 
 
 def lineage_text(event: Event) -> str:

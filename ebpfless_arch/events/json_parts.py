@@ -11,6 +11,9 @@ Json = Dict[str, Any]
 # Characters of the arguments of one ancestor, and of all.
 _ANCESTOR_ARGUMENTS, _ANCESTORS_ARGUMENTS = 4096, 16384
 
+CAUSES = ("EXITED", "CORE_DUMPED", "SIGNALED")
+"""Why a process ended, by the numbers of model.ExitEvent."""
+
 # Bit numbers of capabilities(7).
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "

@@ -15,7 +15,7 @@ How long to wait for an answer, and for a peer's life signs, is the caller's to 
 """
 
 import os
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence
 
 from ebpfless_arch.events import datadog_records, datadog_structs, wire
 from ebpfless_arch.events.msgpack import WireError, unpack
@@ -24,6 +24,7 @@ from ebpfless_arch.events.users import Users
 from ebpfless_arch.events.wire import (Accepted, Acknowledged, Context, Counters, FrameReader, Goodbye, Hello, Message, Offer,
                                        Order, Outcome, Processes, Question, Records, Refused, Response, Verdict,
                                        Wanted, Welcome)
+from ebpfless_arch.named import NamedTuple
 
 # What a link is: waiting for the first word of the other end, or for the next in turn; READY in our dialect,
 # PLAIN in Datadog's; or over.

@@ -6,11 +6,12 @@ Times are nanoseconds since the epoch, ids plain ints, 4294967295 is "unset"
 for user and group ids (uid_t -1).
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from ebpfless_arch.events.arguments import flag_names, option_values
 from ebpfless_arch.events.records import NOTED_VARIABLES, decoded
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.named import NamedTuple
 
 UNSET_ID = 0xFFFFFFFF
 # The owner of a file that nobody has looked at: no id of anybody, as for chown(2).

@@ -7,7 +7,9 @@ parts, raise WireError; nothing is ever reserved for what a length only promises
 """
 
 import struct
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 LENGTH_AT_MOST = 256 << 10
 DEPTH_AT_MOST = 32

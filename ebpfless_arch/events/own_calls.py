@@ -1,10 +1,11 @@
 """Calls for which SECL has no event: ONE table, from which their events, rule fields, JSON and words come."""
 
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, Tuple
 
 from ebpfless_arch.events import constants
 from ebpfless_arch.events.calls import CallEvent
 from ebpfless_arch.events.model import Event, Process
+from ebpfless_arch.named import NamedTuple
 
 FILE, PROCESS, KERNEL = "File Activity", "Process Activity", "Kernel Activity"
 

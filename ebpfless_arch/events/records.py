@@ -41,6 +41,7 @@ follows depends on the kind:
                                       were it refused with EPERM
 """
 
+import time
 from typing import Any, List, Optional, Tuple
 
 Record = Tuple[Any, ...]
@@ -61,6 +62,11 @@ ARGUMENT_BYTES_AT_MOST = 256
 
 NOTED_VARIABLES = (b"LD_PRELOAD", b"LD_LIBRARY_PATH", b"PATH", b"HISTSIZE", b"HISTFILESIZE", b"GLIBC_TUNABLES")
 """Variables that change how programs run: kept first when an environment is too long, and rules see their values."""
+
+
+def now() -> int:
+    """Nanoseconds since the epoch (to about 200 ns: Python 3.6 has no time_ns)."""
+    return int(time.time() * 1e9)
 
 
 def decoded(data: bytes) -> str:

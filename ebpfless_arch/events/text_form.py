@@ -3,7 +3,7 @@
 import time
 from typing import Callable, Dict, List, Sequence
 
-from ebpfless_arch.events import flags, json_form, text_calls, text_network
+from ebpfless_arch.events import flags, json_parts, text_calls, text_network
 from ebpfless_arch.events.model import (BlindSpotEvent, Event, ExecEvent, ExitEvent, OpenEvent, Process,
                                         SnapshotEvent)
 from ebpfless_arch.events.text_parts import file_text, printable, quoted, who
@@ -72,7 +72,7 @@ def _open_text(event: Event) -> str:
 
 def _exit_text(event: Event) -> str:
     assert isinstance(event, ExitEvent)
-    if json_form.CAUSES[event.cause] == "EXITED":
+    if json_parts.CAUSES[event.cause] == "EXITED":
         return "exited with status %d" % event.code
     return "was killed by signal %d%s" % (event.code, " and dumped core" if event.cause == 1 else "")
 
@@ -101,5 +101,5 @@ def headline(event: Event) -> str:
     subject = who(process) if process.pid or event.type != "blind_spot" else _NOBODY
     text = "%s %s" % (subject, _TEXTS[event.type](event))
     if event.retval < 0:
-        text += ": " + json_form.error_name(event.retval)
+        text += ": " + json_parts.error_name(event.retval)
     return text

@@ -1,6 +1,9 @@
 """Words that many events have: names that cannot forge a line, processes, files."""
 
-from ebpfless_arch.events.model import File, Process
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebpfless_arch.events.model import File, Process
 
 
 def printable(text: str) -> str:
@@ -24,12 +27,12 @@ def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
-def who(process: Process) -> str:
+def who(process: "Process") -> str:
     """name[pid] of a process."""
     return "%s[%d]" % (printable(process.comm or process.file.name or "?"), process.pid)
 
 
-def file_text(file: File) -> str:
+def file_text(file: "File") -> str:
     """The path of a file, or what else there is to say."""
     name = printable(file.path or file.name or "(unreadable path: %s)" % file.error)
     return name + " (deleted)" if file.deleted else name

@@ -6,7 +6,7 @@ row of MESSAGES and its parts. docs/wire.md tells who says what when.
 """
 
 import struct
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from ebpfless_arch.events import datadog_structs
 from ebpfless_arch.events.datadog_structs import OUR_KEY
@@ -15,6 +15,7 @@ from ebpfless_arch.events.msgpack import LENGTH_AT_MOST, WireError, array_head, 
 from ebpfless_arch.events.record_shapes import (EVENT, PID, U32, U64, Shape, check_record, flag, mapping, maybe,
                                                 number, octets, series, text)
 from ebpfless_arch.events.records import Record, decoded, shorten
+from ebpfless_arch.named import NamedTuple
 
 VERSION = 1
 NONCE_BYTES = 32

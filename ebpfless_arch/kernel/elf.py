@@ -1,7 +1,9 @@
 """Just enough of ELF (elf(5)) to find what a kernel module calls itself."""
 
 import struct
-from typing import Callable, List, NamedTuple
+from typing import Callable, List
+
+from ebpfless_arch.named import NamedTuple
 
 _MAGIC = b"\x7fELF"
 _SECTIONS_AT_MOST = 4096

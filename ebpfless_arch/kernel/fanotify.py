@@ -7,9 +7,10 @@ import ctypes
 import errno
 import os
 import struct
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Iterator
 
 from ebpfless_arch.kernel.libc import failure, function
+from ebpfless_arch.named import NamedTuple
 
 MODIFIED, CLOSED, OPENED, OPENED_TO_EXECUTE = 0x2, 0x8, 0x20, 0x1000
 

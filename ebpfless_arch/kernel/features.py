@@ -4,11 +4,11 @@ import ctypes
 import errno
 import os
 import signal
-from typing import NamedTuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import procfs, ptrace, seccomp
 from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.named import NamedTuple
 
 
 class Features(NamedTuple):

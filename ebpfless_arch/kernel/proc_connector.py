@@ -11,7 +11,9 @@ import select
 import socket
 import struct
 import time
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 # What happened (enum proc_cn_event).
 NONE, FORK, EXEC, UID, GID, EXIT = 0, 1, 2, 4, 0x40, 0x80000000

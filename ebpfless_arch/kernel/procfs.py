@@ -3,9 +3,10 @@
 import errno
 import os
 import stat as stat_module
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from ebpfless_arch.kernel.statx import FileStatus, look
+from ebpfless_arch.named import NamedTuple
 
 PROC = b"/proc"
 _READ_AT_MOST = 1 << 20

@@ -4,9 +4,10 @@ import ctypes
 import errno
 import struct
 import sys
-from typing import Dict, FrozenSet, List, NamedTuple, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import failure, function
+from ebpfless_arch.named import NamedTuple
 
 RET_ALLOW = 0x7FFF0000
 RET_TRACE = 0x7FF00000

@@ -4,10 +4,11 @@ import ctypes
 import os
 import signal
 import struct
-from typing import Callable, Iterable, List, NamedTuple
+from typing import Callable, Iterable, List
 
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.libc import failure, function
+from ebpfless_arch.named import NamedTuple
 
 SI_QUEUE = -1
 

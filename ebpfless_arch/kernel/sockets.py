@@ -3,9 +3,10 @@
 import errno
 import os
 import struct
-from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 
 AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 0, 1, 2, 10, 16, 17
 _STREAM, _DGRAM, _RAW = 1, 2, 3

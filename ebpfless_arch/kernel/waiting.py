@@ -1,8 +1,9 @@
 """The call that a thread sleeps in: /proc/PID/syscall (proc(5)) tells it with its arguments, of sleeping threads only."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
 
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 
 _CALL_STACK_INSTRUCTION = 9
 

@@ -2,9 +2,10 @@
 
 import os
 import signal
-from typing import FrozenSet, NamedTuple
+from typing import FrozenSet
 
 from ebpfless_arch.kernel import procfs, ptrace
+from ebpfless_arch.named import NamedTuple
 
 # Bits of CapEff (linux/capability.h), those that matter here.
 CAPABILITIES = {"CAP_KILL": 5, "CAP_SETUID": 7, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,

@@ -4,9 +4,10 @@ How an entry of `actions` becomes one of these is told by planning.py. The rule
 floor itself carries out `set` and `hash`; for the others the agent lends its hands.
 """
 
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from ebpfless_arch.events.model import Event
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.limits import Limiter
 

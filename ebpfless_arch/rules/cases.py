@@ -6,8 +6,9 @@ tested, whether this agent can see it or not. docs/check.md has the format.
 
 import json
 import time
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.fields import EVENT_TYPES, Field, FieldTable, field_table
 from ebpfless_arch.rules.files import parse_json, read_text

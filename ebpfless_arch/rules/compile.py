@@ -6,8 +6,9 @@ generated code is total: a field that is missing has the zero value of its kind,
 so an evaluation does not raise. A rule with a register is a loop over the records.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules import grammar
 from ebpfless_arch.rules.addresses import overlaps_all, overlaps_some, parse_address
 from ebpfless_arch.rules.check import Checker

@@ -11,11 +11,12 @@ of an array yields an iterable. `NAMES` are the names that accesses may use.
 """
 
 import os
-from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Tuple
 
 from ebpfless_arch.events.model import Process
 from ebpfless_arch.events.own_calls import OWN_CALLS, OwnCall
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.hashing import Hasher
 
 

@@ -5,7 +5,9 @@ happens to be installed.
 """
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List
+
+from ebpfless_arch.named import NamedTuple
 
 if TYPE_CHECKING:
     from typing import Match

@@ -1,7 +1,8 @@
 """`fim.write.file.*`: one rule about any change of a file becomes a rule for each event that changes one."""
 
-from typing import List, NamedTuple
+from typing import List
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.grammar import parse_rule
 from ebpfless_arch.rules.tree import Binary, Comparison, FieldRef, Logical, Name, Node, Unary
 

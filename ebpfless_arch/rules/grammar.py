@@ -7,8 +7,9 @@ tree keeps what the text says; meaning is left to check.py.
 """
 
 import re
-from typing import List, NamedTuple, NoReturn, Optional, Tuple
+from typing import List, NoReturn, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.tree import (
     Address, Array, Binary, Comparison, Duration, FieldRef, Logical, Name, Node, Number, Text, Unary, Variable)
 

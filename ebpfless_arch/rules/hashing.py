@@ -9,9 +9,10 @@ one; it is not opened before that is known.
 import os
 import stat
 from collections import OrderedDict
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from ebpfless_arch.events.model import Event, File, Process
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.limits import Bucket
 
 ALGORITHMS = ("sha1", "sha256", "md5")

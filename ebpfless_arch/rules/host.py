@@ -2,8 +2,9 @@
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.fields import Field, FieldTable
 
 # The names that Datadog's host model has; each is true for one ID and, where

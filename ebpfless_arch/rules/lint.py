@@ -6,8 +6,9 @@ A finding never keeps a rule from running. `NOTES` are checks of what is usual
 and mostly meant; they are told on request only.
 """
 
-from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules import lint_grouping, lint_texts, lint_values
 from ebpfless_arch.rules.fields import FieldTable, field_table
 from ebpfless_arch.rules.fim import uses_fim

@@ -1,7 +1,8 @@
 """An expression as the checks of lint.py see it: tree, parentheses, types, and its text once more as it is read."""
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.check import Checker
 from ebpfless_arch.rules.fields import Field, FieldTable
 from ebpfless_arch.rules.grammar import SeclError, Token, tokens

@@ -1,8 +1,9 @@
 """What loading policies gives: rules that run, and what is to be said of the others."""
 
-from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Optional, Tuple
 
 from ebpfless_arch.events.interest import Case
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.files import PolicyFile
 from ebpfless_arch.rules.ruleset import Rule, RuleSet
 from ebpfless_arch.rules.store import Store

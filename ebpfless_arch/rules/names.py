@@ -1,8 +1,9 @@
 """Names in rules: fields, registers and variables, and what a rule has read so far."""
 
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.fields import NETWORK_EVENTS, Field, FieldTable
 from ebpfless_arch.rules.fim import FIM_PREFIX

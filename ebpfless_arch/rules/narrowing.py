@@ -4,9 +4,10 @@ partly the kernel's filter, can go by without the rule.
 As in necessary.py it errs on one side only: whenever a rule matches, one of its cases holds.
 """
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.events.interest import ALWAYS, ArgumentTest, Case, PathNeed, either
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.necessary import path_need, strictest
 from ebpfless_arch.rules.ruleset import Rule
 from ebpfless_arch.rules.typed import (Arithmetic, Const, Constants, Junction, Membership, Negation, Read, Relation,

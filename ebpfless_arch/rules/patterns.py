@@ -9,7 +9,9 @@ Every matcher has a `Shape`, which says what the pattern amounts to, so that
 the many prefixes, suffixes and equal texts of a list become one look-up.
 """
 
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 Matcher = Callable[[str], bool]
 Literal = Tuple[str, str, bool]

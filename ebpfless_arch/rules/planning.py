@@ -2,8 +2,9 @@
 compiles its expressions."""
 
 import errno
-from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Mapping, NoReturn, Optional, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.actions import KILL_SCOPES, LEVELS, Action, Deny, Hash, Kill, Log, Set
 from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.constants import CONSTANTS

@@ -7,8 +7,9 @@ is set aside with the reason. Only a file that cannot be read at all raises.
 
 import contextlib
 import gc
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.actions import Action
 from ebpfless_arch.rules.compile import Compiled, Compiler
 from ebpfless_arch.rules.durations import nanoseconds

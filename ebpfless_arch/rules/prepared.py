@@ -5,11 +5,12 @@ the very policy that is there; another one is loaded as any policy is.
 """
 
 import binascii
-from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 from ebpfless_arch.events.interest import packed_cases, unpacked_cases
 from ebpfless_arch.events.model import Process
 from ebpfless_arch.events.users import Users
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.files import BUILT_IN, PolicyFile, read_data
 from ebpfless_arch.rules.loaded import LoadedPolicies
 from ebpfless_arch.rules.ruleset import Rule

@@ -14,8 +14,9 @@ Python's own `re` is not used: it backtracks, and differs in `$`, `\\Z`, in the
 classes of POSIX and Unicode, and in what it refuses.
 """
 
-from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.needles import needles
 from ebpfless_arch.rules.regex_text import Chars, Item, RegexError, parse
 

@@ -1,7 +1,9 @@
 """Regular expressions of SECL as they are written: RE2 in Go syntax, read into a tree."""
 
 import unicodedata
-from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Dict, List, NoReturn, Optional, Tuple
+
+from ebpfless_arch.named import NamedTuple
 
 MAX_REPEAT = 1000
 MAX_NESTING = 50

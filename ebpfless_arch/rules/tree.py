@@ -1,6 +1,8 @@
 """The syntax tree of SECL. Every node knows its offset in the text; `render` writes a tree as text again."""
 
-from typing import NamedTuple, Tuple, Union
+from typing import Tuple, Union
+
+from ebpfless_arch.named import NamedTuple
 
 
 class Name(NamedTuple):

@@ -4,7 +4,9 @@ Kinds are bool, int, string and ip, with [] for arrays. Whoever wants to know
 what a rule needs (events, fields, literals on paths) walks this tree.
 """
 
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Tuple, Union
+
+from ebpfless_arch.named import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfless_arch.rules.fields import Field

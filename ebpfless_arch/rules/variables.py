@@ -1,8 +1,9 @@
 """The variables that `set` actions define: names, kinds, defaults and how long values live."""
 
 import re
-from typing import Dict, NamedTuple
+from typing import Dict
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.constants import CONSTANTS
 from ebpfless_arch.rules.durations import nanoseconds
 from ebpfless_arch.rules.fields import FieldTable

@@ -5,9 +5,9 @@ from typing import Sequence
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel.features import Features
-from ebpfless_arch.tracer import decode, launch, renewal
+from ebpfless_arch.tracer import launch, renewal
 from ebpfless_arch.tracer.attached import AttachedEngine
-from ebpfless_arch.tracer.launch import Plan, Start
+from ebpfless_arch.tracer.orders import Plan, Start
 from ebpfless_arch.tracer.pipe import Ends, Link
 
 
@@ -21,10 +21,10 @@ def run(abis: Sequence[Abi], plan: Plan, found: Features, link: Link, ends: Ends
     for pid, birth in zip(plan.pids, plan.births):
         problem = engine.take(pid, birth)
         if problem:
-            ends.writer.put((records.STATE, decode.now(), pid, pid, records.REFUSED, problem))
+            ends.writer.put((records.STATE, records.now(), pid, pid, records.REFUSED, problem))
         else:
             attached += 1
     if attached or plan.follows:
-        ends.writer.put((records.STATE, decode.now(), 0, 0, records.STARTED, tuple(found)))
+        ends.writer.put((records.STATE, records.now(), 0, 0, records.STARTED, tuple(found)))
         renewal.trace(engine, plan, found, link, ends)
     ends.writer.drain(launch.DRAIN_SECONDS)

@@ -15,19 +15,12 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.kernel.waiting import Waiting, look
 from ebpfless_arch.tracer import programs, refusals
-from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.news import pending_news
+from ebpfless_arch.tracer.orders import ATTACH, FULL, LET_GO, PROCESS
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.stops import Machine, Stop
 from ebpfless_arch.tracer.tracees import Tracee, is_free
-
-FULL, PROCESS = "full", "process"
-LET_GO = signal.SIGTERM
-"""What tells the tracer to let go of everything and to end."""
-
-ATTACH = signal.SIGRTMIN + 1
-"""What tells it to attach to one more process, whose id it is queued with."""
 
 _PARTING_SECONDS = 1.0
 # A thread that dies is refused as one that we may not have (EPERM; kernel/ptrace.c, ptrace_attach).
@@ -181,7 +174,7 @@ class AttachedEngine(Engine):
             return
         problem = self.take(pid)
         if problem and procfs.exists(pid):
-            self._writer.put((records.STATE, now(), 0, pid, records.REFUSED, problem))
+            self._writer.put((records.STATE, records.now(), 0, pid, records.REFUSED, problem))
 
     def _look_for_news(self) -> List[Tuple[int, int]]:
         try:

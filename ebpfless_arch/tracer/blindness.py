@@ -7,7 +7,6 @@ from typing import Callable, Dict, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
-from ebpfless_arch.tracer import decode
 
 _REASONS_AT_MOST = 16
 _OTHERS = "more of this kind, for other reasons"
@@ -35,10 +34,10 @@ class BlindSpots:
             key = kind, _OTHERS
         counts[key] = counts.get(key, 0) + 1
         if counts[key] == 1:
-            self._emit(records.blind(decode.now(), pid, tid, key[1], kind))
+            self._emit(records.blind(records.now(), pid, tid, key[1], kind))
 
     def forget(self, pid: int) -> None:
         """A process has ended, or is another program now: tell what happened more than once."""
         for (kind, reason), count in self._counts.pop(pid, {}).items():
             if count > 1:
-                self._emit(records.blind(decode.now(), pid, pid, reason, kind, count))
+                self._emit(records.blind(records.now(), pid, pid, reason, kind, count))

@@ -5,14 +5,14 @@ which records are made as a tracer makes them. Who is traced by an ebpfless is l
 """
 
 import os
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, now
 from ebpfless_arch.kernel import process, procfs
 from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import programs
-from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.programs import Program
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD (include/linux/sched.h)

@@ -1,9 +1,10 @@
 """Files that steer the kernel: the process lists of cgroups, SELinux's switches, the parameters of /proc/sys."""
 
 import os
-from typing import Any, Dict, FrozenSet, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, Optional
 
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import paths
 from ebpfless_arch.tracer.stops import Stop
 

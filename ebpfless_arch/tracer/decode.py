@@ -6,10 +6,11 @@ What becomes of it is in results.py.
 import os
 import struct
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import elf, procfs
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import mounts, paths, syscalls
 from ebpfless_arch.tracer.readers import READERS
 from ebpfless_arch.tracer.stops import Call, Stop
@@ -34,11 +35,6 @@ class Pending(NamedTuple):
     row: Row
     call: Call
     values: Dict[str, Any]
-
-
-def now() -> int:
-    """Nanoseconds since the epoch (to about 200 ns: Python 3.6 has no time_ns)."""
-    return int(time.time() * 1e9)
 
 
 def begin(stop: Stop, row: Row, call: Call) -> Optional[Pending]:

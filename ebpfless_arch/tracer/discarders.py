@@ -7,12 +7,13 @@ with links, mounts, renames or memory hides a file. Calls that rename or remove 
 their record will say is known at the entry, and decides there.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events.interest import Interest, counts
 from ebpfless_arch.events.records import CALL, OPEN, Record, path_of
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.decode import Pending
 from ebpfless_arch.tracer.stops import Call, Stop

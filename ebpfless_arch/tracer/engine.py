@@ -87,7 +87,7 @@ class Engine(Reaching):
                 self._deal_with(self._wait())
             return ALONE if self._alone and not self._exhausted else BROKEN
         except ChildProcessError:
-            self._reports.emit((records.STATE, decode.now(), 0, 0, records.DONE, 0))
+            self._reports.emit((records.STATE, records.now(), 0, 0, records.DONE, 0))
             return DONE
         except Exception:  # fail-open: the tracees that wait for us must be resumed by somebody
             self._reports.fault(0, 0)

@@ -11,16 +11,15 @@ import select
 import signal
 import sys
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from ebpfless_arch.abi import Abi
 from ebpfless_arch.events import records
+from ebpfless_arch.events.faults import last_words
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import channels, process, procfs, signals
-from ebpfless_arch.kernel.features import NO_PTRACE, Features
-from ebpfless_arch.tracer import decode, launch, pipe, streams, watchdog
-from ebpfless_arch.tracer.attached import ATTACH, FULL, LET_GO, PROCESS
-from ebpfless_arch.tracer.launch import Left, Plan
+from ebpfless_arch.named import NamedTuple
+from ebpfless_arch.tracer import orders, pipe, streams, watchdog
+from ebpfless_arch.tracer.orders import ATTACH, FULL, LET_GO, PROCESS, Left, Plan
 from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.receiver import Receiver
 from ebpfless_arch.tracer.watchdog import Watchdog
@@ -30,6 +29,8 @@ _TAKE_OVERS_AT_MOST = 1000
 _FORK_PAUSE_SECONDS = 0.02
 _DEATH_PAUSE_SECONDS = 0.0005
 _HELD_UP_MS = 50
+# When to load what another tracer would need: once there is nothing to do, or so long after the start.
+_CALM_SECONDS, _READY_SECONDS = 0.1, 2.0
 # What tells a keeper of attached programs to let them go.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COSTS = {
@@ -51,8 +52,7 @@ class Outcome(NamedTuple):
 class Keeper:
     """Runs one command under a tracer."""
 
-    def __init__(self, abis: Sequence[Abi]) -> None:
-        self._abis = abis
+    def __init__(self) -> None:
         streams.occupy_standard_streams()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._inherited = streams.open_descriptors()
@@ -65,7 +65,7 @@ class Keeper:
         self._tracer_status = 0
         self._standby = 0
         self._reader = pipe.Reader(-1)
-        self._features = NO_PTRACE
+        self._features: Tuple[Any, ...] = ()
         self._main = 0
         self._begun = False
         self._parting = False
@@ -79,11 +79,12 @@ class Keeper:
         self._deaths = 0
         self._orders = -1
         self._held_up = False
+        self._is_ready = False
         self._verdicts = -1
         self._family: Set[int] = set()
         self._early: Dict[int, int] = {}
         self._pulse = Pulse()
-        self._watchdog = Watchdog(self._pulse, abis)
+        self._watchdog = Watchdog(self._pulse)
         self._looked = 0.0
         self._start_tracer()
 
@@ -115,15 +116,17 @@ class Keeper:
         # Until now a signal ended us, as there was nobody to pass it to, or nobody to let go.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.catchable())
         self._signals = signals.open_signals(signals.catchable())
-        launch.send_plan(self._orders, plan)
-        self._get_ready()
+        orders.send_plan(self._orders, plan)
         self._let_go()
         self._watch()
 
     def _get_ready(self) -> None:
-        """What can be done while the tracer starts the command. What tells of errors is loaded now: when there is one, there
-        may be no descriptor left for it."""
-        _last_words()
+        """Load what another tracer needs, should it come to that: by then there may be no descriptor left for it, or no file.
+        A command does not wait for this."""
+        self._is_ready = True
+        from ebpfless_arch.tracer import launch as launch
+
+        self._receiver.get_ready()
         process.settle()
 
     def __enter__(self) -> "Keeper":
@@ -140,14 +143,13 @@ class Keeper:
     def _start_tracer(self) -> None:
         """Fork the tracer early, while this process is small: what it loads later, the tracer never has."""
         process.become_subreaper()
-        orders = os.pipe()
-        self._orders = orders[1]
+        orders_end, self._orders = os.pipe()
         # Where SIGCHLD is ignored, which a program inherits, nobody learns how a child ended.
         ignores = signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_IGN
-        start = launch.Start(self._inherited, list(self._mask), ignores, self._overseen)
-        self._fork(lambda link: launch.run_tracer(self._abis, orders[0], link, start), [self._orders])
+        start = orders.Start(self._inherited, list(self._mask), ignores, self._overseen)
+        self._fork(lambda link: _run_tracer(orders_end, link, start), [self._orders])
         process.shut()  # not before: who is to trace the command has to get at its own child
-        os.close(orders[0])
+        os.close(orders_end)
 
     def _fork(self, work: Callable[[pipe.Link], None], unwanted: Sequence[int]) -> None:
         """Run `work` in a child that is linked to us by new pipes: its records, our verdicts."""
@@ -186,9 +188,13 @@ class Keeper:
 
     def _watch(self) -> None:
         """Until all is done: take in records first, so that the tracer never waits, then deal with a batch."""
+        until = time.monotonic() + _READY_SECONDS
         while not self._finished():
             reader = self._reader
-            for descriptor in self._ready(reader):
+            ready = self._ready(reader)
+            if self._begun and not self._is_ready and (not ready and not reader.is_loaded() or time.monotonic() > until):
+                self._hand_over(lambda record: self._get_ready(), ())
+            for descriptor in ready:
                 if descriptor == self._signals:
                     for received in signals.read_signals(self._signals):
                         self._on_signal(received)
@@ -208,7 +214,7 @@ class Keeper:
         if self._done:
             self._lose(self._pulse.records.value - self._reader.expected)
             if self._pulse.deaths.value > self._deaths and not self._problem:
-                self._tell_gap(decode.now(), self._pulse.deaths.value, "the tracer was killed, and there was nothing left to trace")
+                self._tell_gap(records.now(), self._pulse.deaths.value, "the tracer was killed, and there was nothing left to trace")
         self._hand_over(lambda record: self._receiver.close(), ())
 
     def _outlast(self) -> None:
@@ -222,7 +228,7 @@ class Keeper:
         """So many records have not arrived."""
         if count > 0:
             main = self._main or min(self._family, default=0)
-            self._hand_over(self._receiver.receive, (records.LOST, decode.now(), main, main, count))
+            self._hand_over(self._receiver.receive, (records.LOST, records.now(), main, main, count))
 
     def _ready(self, reader: pipe.Reader) -> List[int]:
         """Descriptors with news; waits for some unless there is something to do already."""
@@ -242,7 +248,8 @@ class Keeper:
             return 0
         if self._held_up:
             return _HELD_UP_MS
-        return int(min(watchdog.PERIOD_SECONDS, self._receiver.patience()) * 1000) + 1
+        period = watchdog.PERIOD_SECONDS if self._is_ready else _CALM_SECONDS
+        return int(min(period, self._receiver.patience()) * 1000) + 1
 
     def _look_after_tracer(self) -> None:
         """Every now and then: does it get on? One that hangs over a file is replaced by one that looks at none."""
@@ -261,7 +268,7 @@ class Keeper:
 
     def _tell(self, text: str) -> None:
         main = self._main or min(self._family, default=0)
-        self._hand_over(self._receiver.receive, records.blind(decode.now(), main, main, text))
+        self._hand_over(self._receiver.receive, records.blind(records.now(), main, main, text))
 
     def _finished(self) -> bool:
         if self._done:
@@ -310,7 +317,7 @@ class Keeper:
             work(record)
             return True
         except Exception:  # the keeper must live: without it nobody would look after the command
-            self._receiver.failed(_last_words())
+            self._receiver.failed(last_words())
             return False
 
     def _ask(self, number: int, record: Record) -> None:
@@ -332,14 +339,14 @@ class Keeper:
         pid, word, value = record[2], record[4], record[5]
         if word == records.STARTED and not pid:
             self._begun = True
-            self._features = Features(*value)
+            self._features = value
             process.ask_to_be_spared()
             self._tell_cost()
         elif word == records.STARTED:
             self._main, self._begun = pid, True
             self._status = self._early.get(pid, _NO_STATUS)
             self._family.add(pid)
-            self._features = Features(*value)
+            self._features = value
             self._leave_group()
             process.ask_to_be_spared()
             held, self._held = self._held, []
@@ -402,11 +409,15 @@ class Keeper:
 
         What the dead one had reported is dealt with later: until they are seized, its tracees get ENOSYS.
         """
-        since = decode.now()
+        since = records.now()
+        from ebpfless_arch.kernel.features import NO_PTRACE, Features
+        from ebpfless_arch.tracer import launch
+
+        found = Features(*self._features) if self._features else NO_PTRACE
         self._take_overs += 1
         plan, old = self._plan, self._reader.descriptor
         self._watchdog.forget()
-        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid)], self._main, since, self._overseen,
+        left = Left(os.getpid(), [pid for pid in self._family if self._is_left(pid, found.filters)], self._main, since, self._overseen,
                     self._receiver.helpers())
         if plan is None or plan.deadly or self._parting or self._take_overs > _TAKE_OVERS_AT_MOST \
                 or not left.family and not plan.follows and not set(procfs.descendants(os.getpid())).difference(left.spared):
@@ -414,24 +425,23 @@ class Keeper:
             # Such a program dies with its tracer, and its end is to be told.
             self._reap(0 if plan is not None and plan.deadly else os.WNOHANG)
             return False
-        orders: Plan = plan
+        known: Plan = plan
         try:
-            self._fork(lambda link: launch.take_over(self._abis, orders, self._features, link, left),
-                       [old, self._signals])
+            self._fork(lambda link: launch.take_over(known, found, link, left), [old, self._signals])
         except OSError:
             time.sleep(_FORK_PAUSE_SECONDS)
             return True  # tried again, for the pipe is still closed
         os.close(old)
         return True
 
-    def _is_left(self, pid: int) -> bool:
+    def _is_left(self, pid: int, filters: bool) -> bool:
         """Whether a process of the family lives without a tracer; its id may be a stranger's by now, without our
         filter or with a tracer of its own."""
         try:
             table = procfs.status(pid)
         except OSError:
             return False
-        filtered = self._features.filters and self._plan is not None and self._plan.use_filter and not self._plan.level
+        filtered = filters and self._plan is not None and self._plan.use_filter and not self._plan.level
         return table[b"TracerPid"] == b"0" and (not filtered or table[b"Seccomp"] != b"0")
 
     # --- signals ---------------------------------------------------------------------
@@ -503,6 +513,13 @@ class Keeper:
                 self._early[pid] = status
 
 
+def _run_tracer(orders_end: int, link: pipe.Link, start: orders.Start) -> None:
+    """The tracer process. What it loads the keeper does without: it is busy with its own part meanwhile."""
+    from ebpfless_arch.tracer import launch
+
+    launch.run_tracer(orders_end, link, start)
+
+
 def _sent(pid: int, received: signals.Received) -> bool:
     """Send a signal on; False where there is nobody any more. Who may not get it from us does not get it."""
     try:
@@ -520,13 +537,6 @@ def _is_traced_by_us(pid: int) -> bool:
         return procfs.stat(int(procfs.status(pid)[b"TracerPid"])).comm.startswith(process.OUR_NAMES)
     except (OSError, KeyError, ValueError):
         return False
-
-
-def _last_words() -> str:
-    """The exception that is being handled, as text."""
-    import traceback
-
-    return traceback.format_exc()
 
 
 def die_like(status: int) -> int:

@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, escapes, privileges, results, syscalls
+from ebpfless_arch.tracer import escapes, privileges, results, syscalls
 from ebpfless_arch.tracer.holding import Holder, leader
 from ebpfless_arch.tracer.news import other_news
 from ebpfless_arch.tracer.stops import Stop
@@ -94,7 +94,7 @@ class Kin(Holder):
 
     def _begin_process(self, pid: int, tid: int, parent: int) -> None:
         self._watch.forked(pid, parent)
-        self._reports.emit((records.FORK, decode.now(), pid, tid, parent))
+        self._reports.emit((records.FORK, records.now(), pid, tid, parent))
 
     def _introduced(self, tid: int) -> Optional[Tracee]:
         """A thread that we do not know: its parent's event may have come by now, which tells what /proc would."""
@@ -141,7 +141,7 @@ class Kin(Holder):
             cause, code = 0, os.WEXITSTATUS(status)
         else:
             cause, code = (1 if os.WCOREDUMP(status) else 2), os.WTERMSIG(status)
-        self._reports.emit((records.EXIT, decode.now(), tid, tid, cause, code))
+        self._reports.emit((records.EXIT, records.now(), tid, tid, cause, code))
         self._halt_keeper(tid, False)
         self._ended = self._ended or tid == self.main
         self._reports.state(tid, records.ENDED, (status, len(self._tracees)))

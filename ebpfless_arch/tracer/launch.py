@@ -1,26 +1,22 @@
 """The tracer process, and the child of it that becomes the command (wrap mode)."""
 
 import errno
-import marshal
 import os
 import signal
 import stat
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-from ebpfless_arch.abi import Abi
+from ebpfless_arch.abi import MACHINES, Abi
 from ebpfless_arch.events import records
-from ebpfless_arch.events.interest import Interest, unpacked
 from ebpfless_arch.kernel import features, process, seccomp
-from ebpfless_arch.tracer import decode, foreseen, syscalls
-from ebpfless_arch.tracer.attached import LET_GO, AttachedEngine, left_behind
+from ebpfless_arch.tracer import foreseen, syscalls
 from ebpfless_arch.tracer.corral import table_of
 from ebpfless_arch.tracer.engine import Engine
+from ebpfless_arch.tracer.orders import FAILED, LET_GO, NOT_EXECUTABLE, NOT_FOUND, Left, Plan, Start, receive_plan
 from ebpfless_arch.tracer.pipe import Ends, Link, Writer, open_ends
 from ebpfless_arch.tracer.places import recover
 from ebpfless_arch.tracer.stops import Machine
 from ebpfless_arch.tracer.tracees import traced_again
-
-FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _SHELL = b"/bin/sh"
@@ -30,80 +26,15 @@ NAME = b"ebpfless-tracer"
 _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-class Plan(NamedTuple):
-    """What a tracer is to do: run `command` as `uid`/`gid`, or, with a `level` (see attached.py), attach to `pids`, which began at `births` (clock ticks since boot; 0: were not there), and to others later if it `follows`; stop
-    for what is `wanted` (see interest.packed), look at files or not. `deadly`: the program dies with its tracer;
-    `io_uring` and `colocate` as in Interest."""
-
-    command: List[bytes]
-    wanted: Tuple[Any, ...]
-    use_filter: bool
-    attributes: bool
-    uid: Optional[int]
-    gid: Optional[int]
-    keeper: int
-    deadly: bool = False
-    pids: List[int] = []
-    births: List[int] = []
-    follows: bool = False
-    level: str = ""
-    io_uring: str = "alert"
-    colocate: bool = False
-
-    def interest(self) -> Interest:
-        """The plan's interest."""
-        return unpacked(self.wanted)._replace(io_uring=self.io_uring, colocate=self.colocate and not self.level)
-
-
-class Left(NamedTuple):
-    """What a dead tracer leaves behind: the keeper with its descendants and the family of its tracees' processes, of
-    which `main` is the command. `since` is when that was noticed, in ns since the epoch; `overseen` as in Start;
-    `spared` are children of the keeper's that were never traced."""
-
-    keeper: int
-    family: Sequence[int]
-    main: int
-    since: int
-    overseen: bool
-    spared: Sequence[int] = ()
-
-
-class Start(NamedTuple):
-    """What a tracer finds at its fork: descriptors and blocked signals that are the command's, whether SIGCHLD is to be
-    ignored in it, and whether the keeper's parent oversees the process group."""
-
-    inherited: List[int]
-    mask: List[int]
-    ignores_children: bool
-    overseen: bool
-
-
-def send_plan(descriptor: int, plan: Plan) -> None:
-    """Hand the plan to a waiting tracer."""
-    os.write(descriptor, marshal.dumps(tuple(plan)))
-    os.close(descriptor)
-
-
-def _receive_plan(descriptor: int) -> Optional[Plan]:
-    parts = []
-    while True:
-        part = os.read(descriptor, 65536)
-        if not part:
-            break
-        parts.append(part)
-    os.close(descriptor)
-    data = b"".join(parts)
-    return Plan(*marshal.loads(data)) if data else None
-
-
-def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> None:
+def run_tracer(orders: int, link: Link, start: Start) -> None:
     """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
+    abis = MACHINES[os.uname().machine]
     found = features.probe(abis[0])
     # It imports this module. Later, what it loads would keep the command waiting.
     from ebpfless_arch.tracer import renewal as renewal
 
     process.settle()
-    plan = _receive_plan(orders)
+    plan = receive_plan(orders)
     if plan is None:
         return
     ends = open_ends(link)
@@ -132,7 +63,7 @@ def run_tracer(abis: Sequence[Abi], orders: int, link: Link, start: Start) -> No
         os.waitpid(child, 0)
         _fail(writer, str(error.strerror))
         return
-    writer.put((records.STATE, decode.now(), child, child, records.STARTED, tuple(found)))
+    writer.put((records.STATE, records.now(), child, child, records.STARTED, tuple(found)))
     writer.flush()
     os.write(go[1], b"g")
     os.close(go[1])
@@ -148,6 +79,8 @@ def make_engine(abis: Sequence[Abi], found: features.Features, plan: Plan, ends:
     program = seccomp.compile_filter(syscalls.blocks(abis, wanted)) if filtered else b""
     machine = Machine(abis, found, plan.attributes)
     if plan.level:
+        from ebpfless_arch.tracer.attached import AttachedEngine
+
         return AttachedEngine(machine, wanted, ends, plan.keeper, plan.level, plan.deadly, plan.follows), b""
     return Engine(machine, wanted, ends, filtered, plan.keeper, plan.deadly), program
 
@@ -167,7 +100,7 @@ def step_aside(inherited: Sequence[int], overseen: bool) -> None:
 
 
 def _fail(writer: Writer, text: str) -> None:
-    writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
+    writer.put((records.STATE, records.now(), 0, 0, records.FAILED, text))
     writer.drain(DRAIN_SECONDS)
 
 
@@ -262,8 +195,9 @@ def _complain(text: str) -> None:
         pass  # nobody to tell; the exit status tells as well
 
 
-def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: Link, left: Left) -> None:
+def take_over(plan: Plan, found: features.Features, link: Link, left: Left) -> None:
     """A new tracer process: seize what a dead one left behind and trace on."""
+    abis = MACHINES[os.uname().machine]
     link.pulse.deaths.value += 1
     step_aside([], left.overseen)
     if plan.level:
@@ -271,17 +205,23 @@ def take_over(abis: Sequence[Abi], plan: Plan, found: features.Features, link: L
     ends = open_ends(link)
     writer, main = ends.writer, left.main
     engine, _ = make_engine(abis, found, plan, ends)
-    family = left_behind(left.family, left.since) if plan.level else left.family
+    family = _left_behind(left) if plan.level else left.family
     count, problem = engine.take_over(left.keeper, main, family, left.spared)
     recover(table_of(link.pulse), engine.threads())
     if problem and not count:
         _fail(writer, "the tracer was killed, and its processes cannot be traced again: " + problem)
         return
-    gap: Any = decode.now() - left.since
+    gap: Any = records.now() - left.since
     text = "the tracer was killed; %s after %.1f ms" % (traced_again(count), gap / 1e6)
     text += "; others are not: " + problem if problem else ""
-    writer.put((records.STATE, decode.now(), main, main, records.GAP, (link.pulse.deaths.value, text)))
+    writer.put((records.STATE, records.now(), main, main, records.GAP, (link.pulse.deaths.value, text)))
     _trace(engine, plan, found, link, ends)
+
+
+def _left_behind(left: Left) -> Sequence[int]:
+    from ebpfless_arch.tracer.attached import left_behind
+
+    return left_behind(left.family, left.since)
 
 
 def stay_with_keeper(keeper: int) -> None:

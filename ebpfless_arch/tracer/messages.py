@@ -1,7 +1,8 @@
 """What a call sends or has received, wherever it lies: one buffer, a vector of them, messages with addresses."""
 
-from typing import List, NamedTuple, Tuple
+from typing import List, Tuple
 
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Call, Stop
 

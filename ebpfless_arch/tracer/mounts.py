@@ -4,9 +4,10 @@ A descriptor stands for a file system that is being configured, then for a mount
 be is remembered by process and descriptor in `Machine.mounts`.
 """
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict
 
 from ebpfless_arch.kernel import procfs
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import paths, syscalls
 from ebpfless_arch.tracer.stops import Stop
 

@@ -7,10 +7,11 @@ believed only where a process was told to have executed as many programs as it o
 
 import collections
 import os
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
 from ebpfless_arch.kernel import fanotify, procfs
 from ebpfless_arch.kernel.fanotify import Happened, Watcher
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import paths
 from ebpfless_arch.tracer.programs import Program
 

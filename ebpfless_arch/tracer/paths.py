@@ -3,9 +3,10 @@
 import errno
 import os
 import stat
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ebpfless_arch.kernel import openat2, procfs, statx
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.stops import Stop
 

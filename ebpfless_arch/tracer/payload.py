@@ -7,12 +7,13 @@ matter that duplicates and closed descriptors are not traced. A process with no 
 """
 
 import errno
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from ebpfless_arch.events import dns, imds, records
 from ebpfless_arch.events.interest import Interest, counts
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, sockets
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import control, decode, messages, readers, syscalls
 from ebpfless_arch.tracer.control import Control
 from ebpfless_arch.tracer.stops import Call, Stop
@@ -265,7 +266,7 @@ class Watch:
 
 
 def _record(stop: Stop, event: str, values: Values, retval: int) -> Record:
-    return (records.CALL, decode.now(), stop.pid, stop.tid, retval, event, values)
+    return (records.CALL, records.now(), stop.pid, stop.tid, retval, event, values)
 
 
 def _descriptor(call: Call) -> int:

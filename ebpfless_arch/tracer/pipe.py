@@ -14,11 +14,12 @@ import os
 import select
 import struct
 import time
-from typing import Deque, List, NamedTuple, Optional, Tuple
+from typing import Deque, List, Optional, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import channels
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer.pulse import Pulse
 
 # A piece's writer (a number of its own), whether it is the last of a batch.

@@ -5,14 +5,14 @@ Nothing in here needs the process to be traced or stopped; what it hides from us
 
 import os
 import struct
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, shorten
+from ebpfless_arch.events.records import ARGUMENTS_AT_MOST, NOTED_VARIABLES, Record, now, shorten
 from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.memory import Memory
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import paths, syscalls
-from ebpfless_arch.tracer.decode import now
 
 NO_IDENTITY = (0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0, 0)
 

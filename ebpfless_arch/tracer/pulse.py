@@ -6,9 +6,10 @@ import mmap
 import os
 import struct
 import time
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ebpfless_arch.kernel.libc import function
+from ebpfless_arch.named import NamedTuple
 
 _STATE = struct.Struct("@Qq")  # written word by word, not byte by byte
 _STOPS_OFFSET, _RECORDS_OFFSET, _DEATHS_OFFSET = 16, 24, 32

@@ -26,6 +26,9 @@ class Receiver:
     def failed(self, text: str) -> None:
         """An error was raised by `receive`; `text` is its traceback."""
 
+    def get_ready(self) -> None:
+        """Load what may be needed later, when there may be no descriptor left for it, or other files; the command runs by now."""
+
     def idle(self) -> bool:
         """Nothing is waiting: a moment to write out. True when something could not be written yet."""
         return False

@@ -9,16 +9,17 @@ import errno
 import marshal
 import os
 import time
-import traceback as traceback  # so that an error can be told when no file can be read any more
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import channels, process
 from ebpfless_arch.kernel.features import Features
-from ebpfless_arch.tracer import afresh, decode, privileges, standby, watchdog
+from ebpfless_arch.named import NamedTuple
+from ebpfless_arch.tracer import afresh, privileges, standby, watchdog
 from ebpfless_arch.tracer.engine import ALONE, DONE, Engine, Snapshot
-from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, Plan, make_engine
+from ebpfless_arch.tracer.launch import DRAIN_SECONDS, NAME, make_engine
+from ebpfless_arch.tracer.orders import Plan
 from ebpfless_arch.tracer.pipe import Ends, Link, open_ends
 from ebpfless_arch.tracer.pulse import Pulse
 
@@ -70,11 +71,11 @@ def trace(engine: Engine, plan: Plan, found: Features, link: Link, ends: Ends, f
             if gap.problem and not gap.threads:
                 # Nor could the keeper: it waits for the command, which has no tracer any more.
                 text = "the tracer was killed, and its processes cannot be traced again: " + gap.problem
-                ends.writer.put((records.STATE, decode.now(), 0, 0, records.FAILED, text))
+                ends.writer.put((records.STATE, records.now(), 0, 0, records.FAILED, text))
                 engine.dismiss_standby()
                 break
-            ends.writer.put((records.STATE, decode.now(), main, main, records.GAP, (link.pulse.deaths.value, str(gap))))
-        ends.writer.put((records.STATE, decode.now(), main, main, records.TRACER, (os.getpid(), engine.standby)))
+            ends.writer.put((records.STATE, records.now(), main, main, records.GAP, (link.pulse.deaths.value, str(gap))))
+        ends.writer.put((records.STATE, records.now(), main, main, records.TRACER, (os.getpid(), engine.standby)))
         ends.writer.flush()
         outcome = engine.run()
         if outcome != ALONE:
@@ -104,7 +105,7 @@ def _successor(plan: Plan, found: Features, link: Link) -> Tuple[Engine, Plan, E
 
 
 def _renew(engine: Engine, plan: Plan, found: Features, link: Link, former: Optional[State]) -> None:
-    now = decode.now()
+    now = records.now()
     renewals = former.renewals if former is not None and now - former.since < _LONG_AGO_NS else 0
     if renewals >= _RENEWALS_AT_MOST:
         raise OSError(errno.ELOOP, "the tracer fails again and again")
@@ -142,6 +143,6 @@ def go_on(descriptor: str) -> None:
     lost = engine.restore(state.engine)
     main = state.engine[0]
     ends.writer.put(records.blind(
-        decode.now(), main, main, "the tracer failed and has started itself anew: its tracees waited %.1f ms at most; the "
-        "results of %d calls were not seen" % ((decode.now() - state.since) / 1e6, lost)))
+        records.now(), main, main, "the tracer failed and has started itself anew: its tracees waited %.1f ms at most; the "
+        "results of %d calls were not seen" % ((records.now() - state.since) / 1e6, lost)))
     trace(engine, plan, found, link, ends, state)

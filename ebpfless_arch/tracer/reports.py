@@ -5,9 +5,9 @@ from typing import Set
 
 from ebpfless_arch.abi import AMD64
 from ebpfless_arch.events import records
+from ebpfless_arch.events.faults import last_words
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs
-from ebpfless_arch.tracer import decode
 from ebpfless_arch.tracer.blindness import EFFECTS, BlindSpots
 from ebpfless_arch.tracer.pipe import Writer
 from ebpfless_arch.tracer.stops import Call, Stop
@@ -50,14 +50,12 @@ class Reports:
 
     def fault(self, pid: int, tid: int) -> None:
         """The exception that is being handled."""
-        import traceback  # renewal.py has loaded it
-
-        self._writer.put((records.FAULT, decode.now(), pid, tid, traceback.format_exc()))
+        self._writer.put((records.FAULT, records.now(), pid, tid, last_words()))
 
     def state(self, pid: int, word: int, value: object) -> None:
         """Tell the keeper what became of the command itself."""
         if pid == self.main:
-            self._writer.put((records.STATE, decode.now(), pid, pid, word, value))
+            self._writer.put((records.STATE, records.now(), pid, pid, word, value))
 
     def foreign(self, stop: Stop, call: Call) -> None:
         """A call of an ABI that we do not know."""
@@ -96,7 +94,7 @@ class Reports:
         if text not in self._neutralised:
             self._neutralised.add(text)
             self.emit(records.blind(
-                decode.now(), record[2], record[3],
+                records.now(), record[2], record[3],
                 text + "; the kernel grants it below a tracer with CAP_SYS_PTRACE and CAP_SYS_ADMIN only", "privileges"))
 
     def handed_over(self, stop: Stop, debugger: int) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.flags import O_NOFOLLOW
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, now
 from ebpfless_arch.kernel import procfs, sockets
 from ebpfless_arch.tracer import confirm, decode, mounts, paths, programs, readers, syscalls
-from ebpfless_arch.tracer.decode import Pending, now
+from ebpfless_arch.tracer.decode import Pending
 from ebpfless_arch.tracer.stops import Stop
 
 _EPERM = -1

@@ -10,9 +10,10 @@ import os
 import signal
 import struct
 import time
-from typing import Callable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 from ebpfless_arch.kernel import process, procfs, ptrace
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer.corral import Corral, table_of
 from ebpfless_arch.tracer.engine import Engine
 from ebpfless_arch.tracer.places import Table

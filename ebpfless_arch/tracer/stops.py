@@ -2,13 +2,14 @@
 
 import ctypes
 import errno
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import ptrace
 from ebpfless_arch.kernel.features import Features
 from ebpfless_arch.kernel.memory import Memory
 from ebpfless_arch.kernel.waiting import Waiting, sleeps
+from ebpfless_arch.named import NamedTuple
 
 _I386_CODE_SEGMENT = 0x23
 _INT_80 = b"\xcd\x80"

@@ -1,11 +1,12 @@
 """The one table of system calls: what each means to us. Filter, decoder and documents are derived from it."""
 
 import os
-from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, List, Sequence, Set, Tuple
 
 from ebpfless_arch.abi import Abi
 from ebpfless_arch.events.interest import ANSWERS, ArgumentTest, Interest
 from ebpfless_arch.kernel.seccomp import Block, Condition, Match
+from ebpfless_arch.named import NamedTuple
 
 # Kinds of arguments: the word before the colon is the name under which a value is kept (and stands in a record, see
 # events/records.py), the word after it one of several ways to read it.

@@ -12,15 +12,15 @@ import resource
 import select
 import signal
 import time
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, now
 from ebpfless_arch.kernel import process, proc_connector, signals
 from ebpfless_arch.kernel.proc_connector import Connector, Told
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import afresh
 from ebpfless_arch.tracer.census import Census, forks_so_far
-from ebpfless_arch.tracer.decode import now
 from ebpfless_arch.tracer.openings import Openings
 from ebpfless_arch.tracer.pipe import Reader, Writer, make_pipe
 from ebpfless_arch.tracer.programs import Program

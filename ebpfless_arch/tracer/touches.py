@@ -5,11 +5,10 @@ import os
 from typing import Callable, Sequence, Tuple
 
 from ebpfless_arch.events import records
-from ebpfless_arch.events.records import Record
+from ebpfless_arch.events.records import Record, now
 from ebpfless_arch.kernel import fanotify, procfs
 from ebpfless_arch.kernel.fanotify import Happened, Watcher
 from ebpfless_arch.tracer.census import Census
-from ebpfless_arch.tracer.decode import now
 
 _WRITERS_KEPT = 4096
 _BATCHES = 16

@@ -4,10 +4,10 @@ A tracer may hang in a file system: a dead server's, or one whose server is itse
 stopped it. Then every tracee that comes to a stop hangs as well.
 """
 
+import os
 import time
-from typing import Optional, Sequence
+from typing import Optional
 
-from ebpfless_arch.abi import Abi
 from ebpfless_arch.kernel import procfs, signals
 from ebpfless_arch.tracer.pulse import Held, Pulse
 
@@ -20,9 +20,8 @@ _SLEEPING = ("D", "S")
 class Watchdog:
     """Looks at a tracer's pulse from time to time."""
 
-    def __init__(self, pulse: Pulse, abis: Sequence[Abi]) -> None:
+    def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
-        self._names = {number: name for name, number in abis[0].syscalls.items()}
         self._told: Optional[Held] = None
         self._asleep = 0
 
@@ -66,4 +65,13 @@ class Watchdog:
             word = procfs.read(tid, "syscall", 256).split()[0]
         except (OSError, IndexError):
             return "?"
-        return self._names.get(int(word), word.decode()) if word.isdigit() else word.decode()
+        return _name_of(int(word)) if word.isdigit() else word.decode()
+
+
+def _name_of(number: int) -> str:
+    """The name of a call of this machine's native ABI."""
+    # Few commands last long enough for it.
+    from ebpfless_arch.abi import MACHINES
+
+    names = {value: name for name, value in MACHINES[os.uname().machine][0].syscalls.items()}
+    return names.get(number, str(number))

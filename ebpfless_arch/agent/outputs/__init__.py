@@ -4,10 +4,13 @@ import os
 import select
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from ebpfless_arch.events.model import Event
-from ebpfless_arch.rules.ruleset import Rule
+from ebpfless_arch.named import NamedTuple
+
+if TYPE_CHECKING:
+    from ebpfless_arch.events.model import Event
+    from ebpfless_arch.rules.ruleset import Rule
 
 _FLUSH_BYTES = 1 << 16
 _CLOSING_SECONDS = 5.0
@@ -22,7 +25,7 @@ class Output:
 
     name = "an output"
 
-    def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
+    def write(self, event: "Event", rule: "Optional[Rule]", sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Take one event."""
         raise NotImplementedError
 
@@ -57,7 +60,7 @@ class Label(NamedTuple):
     name: str
 
 
-def label_of(event: Event, rule: Optional[Rule]) -> Label:
+def label_of(event: "Event", rule: "Optional[Rule]") -> Label:
     """The label of an event's line, or of a detection's."""
     return Label(event.time, "", event.type) if rule is None else Label(event.time, rule.severity, rule.base_id)
 

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import Lines, Sink, label_of
-from ebpfless_arch.agent.outputs.written import NOTHING, Written
+from ebpfless_arch.agent.outputs.written import Written
 from ebpfless_arch.events.json_form import event_text
 from ebpfless_arch.events.model import Event
 from ebpfless_arch.events.text_form import headline
@@ -15,7 +15,7 @@ class JsonLines(Lines):
     `written` knows what a killed probe has written already."""
 
     def __init__(self, file: Sink, agent: Dict[str, Any], variables: Callable[[Event], Dict[str, Any]],
-                 written: Written = NOTHING) -> None:
+                 written: Optional[Written] = None) -> None:
         super().__init__(file)
         self._written = written
         self._agent = agent
@@ -23,7 +23,7 @@ class JsonLines(Lines):
 
     def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Append one line."""
-        if event.number and self._written.has(event.context.tracer, event.number):
+        if event.number and self._written is not None and self._written.has(event.context.tracer, event.number):
             return
         if rule is None:
             line = event_text(event, headline(event), self._agent, sequence, list(event.context.tags) or None,

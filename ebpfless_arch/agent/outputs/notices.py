@@ -3,8 +3,8 @@
 import json
 from typing import Any, Dict
 
-from ebpfless_arch.events.json_form import timestamp
-from ebpfless_arch.tracer.decode import now
+from ebpfless_arch.events.json_parts import timestamp
+from ebpfless_arch.events.records import now
 
 
 def notice_text(text: str, level: str, about: Dict[str, Any], room: int) -> str:

@@ -1,11 +1,12 @@
 """Text for people: one line per event or detection."""
 
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ebpfless_arch.agent.outputs import Lines, Sink, label_of
-from ebpfless_arch.events.model import Event
-from ebpfless_arch.events.text_form import clock, headline, lineage, printable
-from ebpfless_arch.rules.ruleset import Rule
+
+if TYPE_CHECKING:
+    from ebpfless_arch.events.model import Event
+    from ebpfless_arch.rules.ruleset import Rule
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36"}
 _ATTACK_TAGS = ("tactic:", "technique:")
@@ -18,8 +19,11 @@ class Text(Lines):
         super().__init__(file)
         self._colours = colours
 
-    def write(self, event: Event, rule: Optional[Rule], sequence: int, performed: List[Dict[str, Any]]) -> None:
+    def write(self, event: "Event", rule: "Optional[Rule]", sequence: int, performed: List[Dict[str, Any]]) -> None:
         """Append one line: time, severity, rule, what happened, ATT&CK tags, process and ancestors."""
+        # Most commands are told nothing of, and their start does without what this loads.
+        from ebpfless_arch.events.text_form import clock, headline, lineage, printable
+
         parts = [clock(event.time), "%-8s" % event.type.upper() if rule is None else self._mark(rule)]
         parts.append(headline(event))
         user = event.process.user or str(event.process.credentials.uid)
@@ -37,7 +41,7 @@ class Text(Lines):
             parts.append("ancestors: " + chain)
         self._file.add("  ".join(parts), label_of(event, rule))
 
-    def _mark(self, rule: Rule) -> str:
+    def _mark(self, rule: "Rule") -> str:
         severity = "%-8s" % rule.severity.upper()
         if self._colours and rule.severity in _COLOURS:
             severity = "\x1b[%sm%s\x1b[0m" % (_COLOURS[rule.severity], severity)
