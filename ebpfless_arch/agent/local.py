@@ -3,7 +3,6 @@
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.settings import SWITCHES
 from ebpfless_arch.events.interest import Interest, packed
@@ -31,9 +30,9 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
 
     Raises UsageError, before anything has started, for what the user has to change.
     """
-    _check_machine()
     _check_proc()
     with Keeper() as keeper:
+        _check_machine()
         # Only now: the tracer, forked a moment ago, must not carry what this loads.
         from ebpfless_arch.agent import config
 
@@ -53,11 +52,11 @@ def trace(command: List[str], config_file: str, flags: Mapping[str, Any]) -> int
 def attach(pids: List[int], followed: List[str], config_file: str, flags: Mapping[str, Any]) -> int:
     """Trace running processes until they end or a signal says that it is enough, and those that are `followed` whenever
     they run; returns the exit status. Raises UsageError as `trace`."""
-    _check_machine()
     _check_proc()
     # Before anything that takes long: a number may be another process's by the time that we attach to it.
     named = {pid: _birth(pid) for pid in pids}
     with Keeper() as keeper:
+        _check_machine()
         from ebpfless_arch.agent import config
 
         settings = config.load(config_file, flags)
@@ -80,6 +79,8 @@ def _tell_why_not(settings: "Config") -> None:
 
 
 def _check_machine() -> None:
+    from ebpfless_arch.abi import MACHINES
+
     if os.uname().machine not in MACHINES:
         raise UsageError("this machine (%s) is not supported; supported are: %s"
                          % (os.uname().machine, ", ".join(sorted(MACHINES))))

@@ -28,7 +28,9 @@ _RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 def run_tracer(orders: int, link: Link, start: Start) -> None:
     """The tracer process from its fork to its end: wait for the plan, start the command, trace it."""
-    abis = MACHINES[os.uname().machine]
+    abis = MACHINES.get(os.uname().machine, ())
+    if not abis:
+        return  # the keeper says so
     found = features.probe(abis[0])
     # It imports this module. Later, what it loads would keep the command waiting.
     from ebpfless_arch.tracer import renewal as renewal
