@@ -25,7 +25,8 @@ sys.exit(status)
 # configuration and probes that answer need them.
 NOT_AT_A_START = frozenset("""
     argparse
-    configparser difflib hashlib http.client http.server importlib.util platform shlex socketserver ssl subprocess tempfile uuid
+    configparser difflib hashlib http.client http.server importlib.util json platform shlex socketserver ssl subprocess tempfile
+    traceback uuid
     ebpfless_arch.agent.checking ebpfless_arch.agent.completion ebpfless_arch.agent.doctor ebpfless_arch.agent.patch
     ebpfless_arch.agent.probe ebpfless_arch.rules.check ebpfless_arch.rules.compile ebpfless_arch.rules.fields
     ebpfless_arch.rules.grammar ebpfless_arch.rules.lint ebpfless_arch.rules.narrowing ebpfless_arch.rules.planning

@@ -1,10 +1,11 @@
 """`ebpfless check --explain`: what each rule costs, as the calls at which programs stop for it."""
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 from ebpfless_arch.agent.evaluation import interest_of
 from ebpfless_arch.events.interest import ALWAYS, Interest
 from ebpfless_arch.kernel.seccomp import Condition
+from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.rules.ruleset import Rule, RuleSet
 from ebpfless_arch.tracer import decode, syscalls
 from ebpfless_arch.tracer.syscalls import CARRIER, Row

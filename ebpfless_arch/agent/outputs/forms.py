@@ -3,10 +3,11 @@
 import json
 import os
 import time
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.outputs import Label
+from ebpfless_arch.named import NamedTuple
 
 Form = Callable[[str, Label], bytes]
 """A line and what it is about, as a message."""

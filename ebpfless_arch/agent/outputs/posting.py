@@ -1,10 +1,11 @@
 """Messages as bodies of HTTP requests (POST), one request after the other, each with an answer."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ebpfless_arch import __version__
 from ebpfless_arch.agent.outputs.forms import Envelope
 from ebpfless_arch.agent.outputs.ways import Closed, Queue, Way
+from ebpfless_arch.named import NamedTuple
 
 _BATCH_BYTES = 256 << 10
 _BATCH_MESSAGES = 1000

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from ebpfless_arch.agent.command_line import nearest
@@ -13,6 +13,7 @@ from ebpfless_arch.agent.outputs.forms import Form
 from ebpfless_arch.agent.outputs.posting import Posts, Request
 from ebpfless_arch.agent.outputs.ways import Datagrams, Flow, Way
 from ebpfless_arch.agent.secrets import read_private
+from ebpfless_arch.named import NamedTuple
 
 if TYPE_CHECKING:
     import ssl
