@@ -1,6 +1,7 @@
 """The recipes for containers in the README, tried as they stand there."""
 
 import json
+import marshal
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,19 @@ def test_a_wrapped_application(engine: docker.Engine, further: str) -> None:
         assert result.status == 1 and b"PermissionError" in result.stderr
     else:
         detected(container)
+
+
+def test_an_image_keeps_compiled_code_that_its_starts_use(engine: docker.Engine) -> None:
+    """In a file system that is read-only nothing else can be kept, so all that a start loads has to be there."""
+    engine.build("app", dockerfiles()["app"])
+    (kept,) = (engine.root("app") / "__pycache__").iterdir()
+    parts = {path.relative_to(str(REPOSITORY)).with_suffix("").as_posix().replace("/", ".").replace(".__init__", "")
+             for path in (REPOSITORY / "ebpfless_arch").rglob("*.py")}
+    assert {path.name for path in kept.iterdir()} == parts
+    used = kept / "ebpfless_arch.agent.local"
+    stamp = used.read_bytes().partition(b"\n")[0] + b"\n"
+    used.write_bytes(stamp + marshal.dumps(compile("raise SystemExit(77)", "kept", "exec")))
+    assert engine.run("docker run --read-only --cap-add SYS_PTRACE app").wait()[:2] == (77, b"")
 
 
 def test_an_image_without_python(engine: docker.Engine) -> None:
