@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import pytest
 
 from attaching import Attached, slowness
-from blackbox import (Event, Session, ebpfless, end_tree, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
+from blackbox import (REPOSITORY, Event, Session, ebpfless, end_tree, environment, event_options, execs_of, file_path, is_detection, named, read_events, retval, rule, run,
                       status_field, trace_command, wait_until, write_policy)
 from ebpfless_arch.kernel import fanotify, proc_connector
 from ebpfless_arch.kernel.fanotify import Watcher
@@ -523,3 +523,49 @@ def test_a_tracer_that_takes_over_leaves_the_view_alone(tmp_path: Path) -> None:
         (view,) = helpers(session.pid)
         assert status_field(view, "TracerPid") == "0"
         assert session.finish().status == 7
+
+
+PRETENDER = """
+import ctypes, os, sys
+sys.path.insert(0, sys.argv[1])
+from ebpfless_arch.kernel import process, ptrace
+process.set_name(b"ebpfless-tracer")
+child = os.fork()
+if child == 0:
+    sys.stdin.readline()
+    os.execv("/bin/sleep", ["sleep", "1009"])
+ptrace.seize(child, 0)
+print(child, flush=True)
+os.waitpid(child, ptrace.WALL)
+"""
+
+
+@pytest.mark.slow
+def test_what_hides_behind_our_name_is_told_to_be_left_to_it(sleeper: int, tmp_path: Path) -> None:
+    """Before the view begins, and when it is at work."""
+    command = [sys.executable, "-c", PRETENDER, str(REPOSITORY)]
+    with pretender(command) as early, View(sleeper, tmp_path) as view, pretender(command) as late:
+        assert late[0].stdin is not None
+        late[0].stdin.write(b"\n")
+        late[0].stdin.flush()
+        expected = [(child, "is traced by ebpfless-tracer[%d], which is no tracer of ours: it and all that it traces are left to that one"
+                     % process.pid) for process, child in (early, late)]
+        wait_until(lambda: [each for each in left(view) if each in expected] == expected, "it is told")
+
+
+@contextlib.contextmanager
+def pretender(command: List[str]) -> "Iterator[Tuple[subprocess.Popen[bytes], int]]":
+    """A program that bears a name of ours, and what it traces: that executes sleep when it is told to."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            yield process, child
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def left(view: View) -> List[Tuple[int, str]]:
+    """Whose doings are left to another tracer, and in what words that was told."""
+    return [(event["process"]["pid"], event["evt"]["variables"]["reason"]) for event in named(view.events, "blind_spot")
+            if "left to that one" in event["evt"]["variables"]["reason"]]

@@ -57,7 +57,7 @@ class Observer:
         for is_news, record in self._view.read():
             if record[0] == records.LOST:
                 self._agent.lost += record[4]
-            elif not is_news:
+            elif not is_news and record[0] != records.BLIND:
                 self._agent.meet(record)
                 self._look(record)
             elif record[0] == records.EXIT and self._following is not None and self._following.is_asked_for(record[2]):
@@ -209,7 +209,7 @@ class WholeSystem(Receiver):
         return found
 
     def _start(self) -> None:
-        self._view = _open_view(self._rate, self._attributes, self._watched)
+        self._view = _open_view(self._rate, self._attributes, self._watched, doubts=True)
         self._observer = Observer(self._agent, self._view, self._is_told, self._tell, self._following, self._tells)
 
     def _is_told(self, pid: int) -> bool:
@@ -266,11 +266,11 @@ class WholeSystem(Receiver):
         self._inner.close()
 
 
-def _open_view(rate: float, attributes: bool = True, watched: Sequence[bytes] = ()) -> "SystemView":
+def _open_view(rate: float, attributes: bool = True, watched: Sequence[bytes] = (), doubts: bool = False) -> "SystemView":
     # Most commands are over before there is a view, and a start does without what it loads.
     from ebpfless_arch.tracer.system import SystemView
 
-    return SystemView(rate, attributes, watched=watched)
+    return SystemView(rate, attributes, watched=watched, doubts=doubts)
 
 
 def watched_paths(words: List[str]) -> List[bytes]:

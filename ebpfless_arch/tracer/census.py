@@ -5,7 +5,7 @@ which records are made as a tracer makes them. Who is traced by an ebpfless is l
 """
 
 import os
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record, now
@@ -62,15 +62,18 @@ _NO_MARK: Mark = (b"", 0, 0)
 
 
 class Census:
-    """`put` takes the records; `keeper` is our own agent, of which neither it nor what it starts is told."""
+    """`put` takes the records; `keeper` is our own agent, of which neither it nor what it starts is told. `doubts`: tell of tracers
+    that are none of its."""
 
-    def __init__(self, put: Callable[[Record], None], keeper: int, attributes: bool) -> None:
+    def __init__(self, put: Callable[[Record], None], keeper: int, attributes: bool, doubts: bool = False) -> None:
         self._put = put
         self._ours = {keeper, os.getpid()}
         self._keeper = keeper
         self._attributes = attributes
         self._memory = Memory(["process_vm_readv", "mem"])
         self._known: Dict[int, Known] = {}
+        self._doubts = doubts
+        self._left: Set[int] = set()
 
     def begin(self) -> None:
         """Tell who runs already."""
@@ -95,8 +98,20 @@ class Census:
             tracer = int(procfs.status(pid)[b"TracerPid"])
         except (OSError, KeyError, ValueError):
             return False
-        hidden = pid in self._ours or seen.ppid == self._keeper or self._hides(seen.ppid) or reports_itself(tracer)
+        hidden = pid in self._ours or seen.ppid == self._keeper or self._hides(seen.ppid) or self._leaves(pid, tracer)
         self._known[pid] = Known(seen.start, seen.mark, programs.identity(pid), hidden)
+        return True
+
+    def _leaves(self, pid: int, tracer: int) -> bool:
+        """Whether a process is told of by an ebpfless that traces it. Of one that is none of ours we have its name and user
+        only, which anybody of that user can have: that something is left to it is told, once."""
+        if not reports_itself(tracer):
+            return False
+        if tracer not in self._left:
+            self._left.add(tracer)
+            text = left_to(tracer, self._keeper) if self._doubts else ""
+            if text:
+                self._put(records.blind(now(), pid, pid, text, "debugger"))
         return True
 
     def _hides(self, pid: int) -> bool:
@@ -141,7 +156,7 @@ class Census:
             known = self._resolve(pid, seen, time)
         if known is None or known.hidden:
             return seen.executable
-        if reports_itself(seen.tracer):
+        if self._leaves(pid, seen.tracer):
             known.hidden = True
             return seen.executable
         overtaken, recalled = recall(pid, bool(seen.name))
@@ -159,7 +174,7 @@ class Census:
         been traced, and then is told by its tracer."""
         if seen.told is None:
             return None
-        hidden = reports_itself(seen.tracer)
+        hidden = self._leaves(pid, seen.tracer)
         known = self._known[pid] = Known(seen.told.start, _NO_MARK, programs.identity(pid), hidden)
         if not hidden:
             self._put((records.FORK, time, pid, pid, seen.told.ppid))
@@ -243,6 +258,18 @@ def reports_itself(tracer: int) -> bool:
         return procfs.stat(tracer).comm.startswith(process.OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
     except OSError:
         return False
+
+
+def left_to(tracer: int, keeper: int) -> str:
+    """What is to be told of a process that another ebpfless than the keeper's traces, "" if it is the keeper's."""
+    try:
+        told = procfs.stat(tracer)
+    except OSError:
+        return ""
+    if told.ppid == keeper:
+        return ""
+    return ("is traced by %s[%d], which is no tracer of ours: it and all that it traces are left to that one"
+            % (records.decoded(told.comm), tracer))
 
 
 def _look_at_all() -> Dict[int, Look]:

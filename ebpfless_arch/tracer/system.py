@@ -46,7 +46,8 @@ _AT_ONCE = (proc_connector.EXEC, proc_connector.FORK)
 
 class Orders(NamedTuple):
     """What the process is to do: where to write, how often to scan (seconds), whether files are looked at; `connector`:
-    whether to try that at all; `watched`: paths below which files are watched."""
+    whether to try that at all; `watched`: paths below which files are watched; `doubts`: whether to tell of tracers that are
+    none of the keeper's."""
 
     output: int
     keeper: int
@@ -54,6 +55,7 @@ class Orders(NamedTuple):
     attributes: bool
     connector: bool = True
     watched: List[bytes] = []
+    doubts: bool = False
 
 
 # --- the process ------------------------------------------------------------------------
@@ -70,7 +72,7 @@ def run(orders: str) -> None:
         return
     os.set_blocking(told.output, False)
     writer = Writer(told.output)
-    census = Census(writer.put, told.keeper, told.attributes)
+    census = Census(writer.put, told.keeper, told.attributes, told.doubts)
     source: Source
     try:
         source, way, problem = Ears(census, writer, _open_connectors(told)), CONNECTOR, ""
@@ -327,7 +329,8 @@ class SystemView:
     """
 
     def __init__(self, rate: float, attributes: bool = True, connector: bool = True,
-                 watched: Sequence[bytes] = ()) -> None:
+                 watched: Sequence[bytes] = (), doubts: bool = False) -> None:
+        self._doubts = doubts
         self._watched = list(watched)
         self._rate = rate
         self._attributes = attributes
@@ -354,7 +357,8 @@ class SystemView:
 
     def _start(self) -> None:
         ends = make_pipe()
-        orders = Orders(ends[1], os.getpid(), self._rate, self._attributes, self._connector, self._watched)
+        orders = Orders(ends[1], os.getpid(), self._rate, self._attributes, self._connector, self._watched,
+                        self._doubts)
         words = afresh.command(_START, marshal.dumps(tuple(orders)).hex())
         self._reader = Reader(ends[0])
         self.ready = False
