@@ -50,6 +50,8 @@ FULL: Dict[str, Dict[str, Any]] = {
     "memfd_create": {"name": b"jit", "flags": 3},
     "mknod": {"file": FILE, "path": b"old.txt", "mode": 0o60600, "type": 0o60000, "major": 8, "minor": 1},
     "chroot": {"file": FILE, "path": b"old.txt"},
+    "mount_setattr": {"file": FILE, "path": b"old.txt", "flags": 0x8000},
+    "fspick": {"file": FILE, "path": b"old.txt"},
     "umount": {"file": FILE, "path": b"old.txt", "flags": 2},
     "pivot_root": {"file": FILE, "destination": NEW, "path": b"old.txt", "new_path": b"new.txt"},
     "process_vm_readv": {"pid": 101, "length": 4099},

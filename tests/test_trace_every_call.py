@@ -215,7 +215,7 @@ def test_rings_and_listeners(program: str, tmp_path: Path) -> None:
 
 CALLS = ("unlink rmdir rename mkdir link chmod chown utimes chdir xattr mount setuid setgid capset setrlimit prctl ptrace "
          "signal memory bpf module socket").split()
-FURTHER = ("truncate name_to_handle open_by_handle memfd_create mknod splice new_mounts umount chroot pivot_root process_vm "
+FURTHER = ("truncate name_to_handle open_by_handle memfd_create mknod splice new_mounts mount_attributes umount chroot pivot_root process_vm "
            "pidfd_getfd unshare setns seccomp keys perf userfaultfd become").split()
 REMAINING = ("opens exec names attributes identities signals mappings mounts sockets sub_calls payloads rings looks "
              "clones places").split()
@@ -230,11 +230,15 @@ IMPOSSIBLE: Dict[Tuple[str, bool], str] = {
 }
 
 
+# What may be done to others than us, to oneself and to nobody.
+SHIELDED = '"$0" limit $$; for deed in confine schedule parameter attributes nice ionice; do for pid in $$ 4194301; do "$0" $deed $pid; done; done'
+
+
 def programs(compile_c: Compiler, flags: List[str]) -> List[List[str]]:
     """The runs that do all calls of the table."""
     runs = [[compile_c("calls.c", *flags)] + CALLS, [compile_c("remaining_calls.c", *flags)] + REMAINING,
             [compile_c("untraced.c", *flags), "."], [compile_c("blind.c", *flags), "uring", "bad-uring", "listener"],
-            NETWORK + [compile_c("network.c", *flags)], ["sh", "-c", 'exec "$0" limit $$', compile_c("after_us.c", *flags)]]
+            NETWORK + [compile_c("network.c", *flags)], ["sh", "-c", SHIELDED, compile_c("after_us.c", *flags)]]
     return runs + [[compile_c("further_calls.c", *flags), part] for part in FURTHER]
 
 

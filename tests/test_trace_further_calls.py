@@ -132,6 +132,16 @@ def test_mounts_made_in_steps(program: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+def test_mounts_that_change(program: str, tmp_path: Path) -> None:
+    doing = Doing(program, ["mount_attributes"], tmp_path)
+    assert acts(doing, "mount_attributes", "mount_setattr") == [
+        (0, "mnt", {"flags": "AT_RECURSIVE"}), (ENOENT, "none", {"flags": "0"})]
+    picked = doing.results("mount_attributes")[2]
+    assert picked >= 0 and acts(doing, "mount_attributes", "fspick") == [(picked, "mnt", {}), (ENOENT, "none", {})]
+    assert doing.results("mount_attributes") == [0, ENOENT, picked, ENOENT]
+
+
+@pytest.mark.root
 def test_roots_and_mounts_that_go(program: str, tmp_path: Path) -> None:
     doing = Doing(program, ["umount", "chroot", "pivot_root"], tmp_path)
     # umount2 succeeds once; umount, which i386 alone has, once more.

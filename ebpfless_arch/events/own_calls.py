@@ -69,6 +69,8 @@ OWN_CALLS: Dict[str, OwnCall] = {
                       _number("device.major", "major"), _number("device.minor", "minor")), "file.+"),
     "chroot": OwnCall(FILE, "made %(file)s its root directory", (_file(),)),
     "umount": OwnCall(FILE, "unmounted %(file)s (%(flags)s)", (_file(), _flags(constants.UNMOUNT_FLAGS))),
+    "mount_setattr": OwnCall(FILE, "changed how %(file)s is mounted (%(flags)s)", (_file(), _flags(constants.AT_FLAGS))),
+    "fspick": OwnCall(FILE, "took hold of the file system at %(file)s, to change how it is mounted", (_file(),)),
     "pivot_root": OwnCall(FILE, "made %(file)s the root, the old one is at %(put_old)s",
                           (_file(), _file("put_old", "destination"))),
     "process_vm_readv": OwnCall(PROCESS, "read %(length)s bytes of the memory of %(target)s",

@@ -229,6 +229,6 @@ _AT_ENTRY: Dict[str, Callable[[Stop, Pending], None]] = {
 }
 # The file of these is known at the entry, and is what the record will say.
 FILE_EVENTS = frozenset(["unlink", "rmdir", "rename", "chmod", "chown", "utimes", "setxattr", "removexattr",
-                         "name_to_handle_at", "chroot"])
+                         "name_to_handle_at", "chroot", "mount_setattr", "fspick"])
 for _event in FILE_EVENTS:
     _AT_ENTRY[_event] = _prepare_file

@@ -251,6 +251,8 @@ _OWN_ROWS = (
     Row("umount", "umount", (PATH,)),
     Row("umount2", "umount", (PATH, FLAGS)),
     Row("pivot_root", "pivot_root", (PATH, NEW_PATH)),
+    Row("mount_setattr", "mount_setattr", (DIRFD, PATH, FLAGS)),
+    Row("fspick", "fspick", (DIRFD, PATH)),
     Row("process_vm_readv", "process_vm_readv", (THREAD, VECTOR)),
     Row("process_vm_writev", "process_vm_writev", (THREAD, VECTOR)),
     Row("pidfd_getfd", "pidfd_getfd", (PIDFD, TARGET_FD)),

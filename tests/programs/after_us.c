@@ -63,7 +63,7 @@ static long reach(const char *deed, pid_t pid)
         return syscall(438, (int)syscall(434, pid, 0), 0, 0);
     if (!strcmp(deed, "confine")) {
         long size = syscall(SYS_sched_getaffinity, pid, sizeof(words), words);
-        return size < 0 ? -1 : syscall(SYS_sched_setaffinity, pid, size, words);
+        return syscall(SYS_sched_setaffinity, pid, size < 0 ? 8 : size, words);
     }
     if (!strcmp(deed, "schedule"))
         return syscall(SYS_sched_setscheduler, pid, 0, words);

@@ -115,6 +115,17 @@ static void unmount(void) {
 }
 static void do_umount(void) { in_child(unmount); }
 
+static void change_mounts(void) {
+    unsigned long long attributes[4] = {MOUNT_ATTR_NODEV};
+    with_own_mounts();
+    folder("mnt");
+    if (mount("none", "mnt", "tmpfs", 0, NULL)) perror("mnt");
+    CALL(mount_setattr, here(), "mnt", AT_RECURSIVE, attributes, sizeof attributes);
+    CALL(mount_setattr, AT_FDCWD, "none", 0, attributes, sizeof attributes);
+    CALL(fspick, AT_FDCWD, "mnt", 0), CALL(fspick, here(), "none", 0);
+}
+static void do_mount_attributes(void) { in_child(change_mounts); }
+
 static void change_root(void) {
     CALL(chroot, "none"), CALL(chroot, "r-link");
     if (chdir("/")) perror("chdir");
@@ -229,7 +240,7 @@ static void do_become(void) {
 static const struct part TABLE[] = {
     {"truncate", do_truncate}, {"name_to_handle", do_name_to_handle}, {"open_by_handle", do_open_by_handle},
     {"memfd_create", do_memfd_create}, {"mknod", do_mknod}, {"splice", do_splice}, {"new_mounts", do_new_mounts},
-    {"umount", do_umount}, {"chroot", do_chroot}, {"pivot_root", do_pivot_root}, {"process_vm", do_process_vm},
+    {"mount_attributes", do_mount_attributes}, {"umount", do_umount}, {"chroot", do_chroot}, {"pivot_root", do_pivot_root}, {"process_vm", do_process_vm},
     {"pidfd_getfd", do_pidfd_getfd}, {"unshare", do_unshare}, {"setns", do_setns}, {"seccomp", do_seccomp},
     {"keys", do_keys}, {"perf", do_perf}, {"userfaultfd", do_userfaultfd}, {"become", do_become},
 };
