@@ -9,7 +9,8 @@ from typing import Dict, Tuple
 
 import pytest
 
-from blackbox import Compiler, Event, Session, event_options, file_path, read_events, retval, status_field, trace_command, wait_until
+from blackbox import (Compiler, Event, Session, event_options, file_path, read_events, retval, run, status_field, trace_command,
+                      wait_until)
 from ebpfless_arch.tracer.standby import Gap
 from test_trace_failures import ask, finish, kill_tracer, opened, tracer_of
 from test_trace_recovery import reasons
@@ -261,3 +262,12 @@ def test_one_thread_is_told_as_one() -> None:
     assert str(Gap(1, "", 2.0, 0.5)) == ("the tracer was killed; 1 thread is traced again after 2.0 ms, of which 0.500 ms without "
                                          "a tracer")
     assert str(Gap(2, "", 2.0, -1.0)) == "the tracer was killed; 2 threads are traced again after 2.0 ms"
+
+
+def test_the_status_of_a_command_that_ends_with_its_tracer_is_known_or_told_to_be_lost(tmp_path: Path) -> None:
+    """The kernel tells it to the tracer, which may be dying already."""
+    told = (b"ebpfless: how the command ended is not known: that went to its tracer, which was killed in the same moment "
+            b"(status 125)\n")
+    command = trace_command(["bash", "-c", "kill -9 $PPID; exit 7"], ["--output", str(tmp_path / "told")])
+    found = {run(command)[:3] for _ in range(7)}
+    assert found and found <= {(7, b"", b""), (125, b"", told)}

@@ -31,6 +31,7 @@ _DEATH_PAUSE_SECONDS = 0.0005
 _HELD_UP_MS = 50
 # When to load what another tracer would need: once there is nothing to do, or so long after the start.
 _CALM_SECONDS, _READY_SECONDS = 0.1, 2.0
+_UNKNOWN_END = "how the command ended is not known: that went to its tracer, which was killed in the same moment (status 125)"
 # What tells a keeper of attached programs to let them go.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COSTS = {
@@ -212,6 +213,8 @@ class Keeper:
             if not reader.is_loaded():
                 self._held_up = self._receiver.idle()
         if self._done:
+            if self._main and self._status == _NO_STATUS and not self._problem:
+                self._hand_over(lambda record: self._receiver.notice(_UNKNOWN_END), ())
             self._lose(self._pulse.records.value - self._reader.expected)
             if self._pulse.deaths.value > self._deaths and not self._problem:
                 self._tell_gap(records.now(), self._pulse.deaths.value, "the tracer was killed, and there was nothing left to trace")
