@@ -393,6 +393,26 @@ def test_another_users_process(public_dir: Path) -> None:
     assert result.status == 1 and "belongs to user 0, and we are user 65534; run ebpfless as root" in line
 
 
+@pytest.mark.root
+def test_a_set_user_id_program_of_the_same_user(public_dir: Path) -> None:
+    python = interpreter()
+    if python is None:
+        pytest.skip("no interpreter that every user may run")
+    copy_for_all(public_dir)
+    sleep = public_dir / "sleep"
+    shutil.copy("/bin/sleep", str(sleep))
+    sleep.chmod(0o4755)
+    program = subprocess.Popen([str(sleep), "600"], preexec_fn=become_nobody, cwd="/")
+    wait_until(lambda: status_field(program.pid, "Uid").split() == ["65534", "0", "0", "0"], "it has root's rights")
+    result = run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(program.pid))[1:],
+                 preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+    program.kill()
+    program.wait()
+    assert (result.status, result.stderr.decode()) == (1, (
+        "ebpfless: process %d cannot be traced: it has the rights of user 0 besides ours, as set-user-ID programs have; run ebpfless "
+        "as root\n" % program.pid))
+
+
 UNDUMPABLE = """
 import ctypes, sys
 assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE

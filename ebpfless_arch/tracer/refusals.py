@@ -50,12 +50,14 @@ def advice(pid: int, error: OSError) -> str:
 def _why_not_permitted(pid: int) -> str:
     """What stands in the way, as ptrace(2) has it under "Ptrace access mode checking"; raises OSError."""
     table, around, ours = procfs.status(pid), walls.look(), os.getuid()
-    owner = int(table[b"Uid"].split()[0])
+    owner, *others = map(int, table[b"Uid"].split()[:3])
     if "CAP_SYS_PTRACE" in around.capabilities:
         return _DESPITE_CAPABILITY % ("; AppArmor's profile %s is on us" % around.apparmor if around.apparmor else "")
     mend = "run ebpfless as root" if ours else "give it CAP_SYS_PTRACE (docker run --cap-add SYS_PTRACE)"
     if owner != ours and ours:
         return "it belongs to user %d, and we are user %d; %s or as that user" % (owner, ours, mend)
+    if ours and others != [ours, ours]:
+        return "it has the rights of user %d besides ours, as set-user-ID programs have; %s" % (max(others, key=ours.__ne__), mend)
     if not _is_dumpable(pid, table):
         return "it has made itself undumpable, or runs a program that it may not read; " + mend
     if around.yama > 0:
