@@ -9,6 +9,7 @@ from typing import List, Tuple
 import pytest
 
 from blackbox import Compiler, Event, execs_of, file_path, named, opens_below, opens_of, retval, run, run_traced
+from call_runs import WIDTHS
 from forbidding import forbidding
 
 ECHO = os.path.realpath("/bin/echo")
@@ -124,6 +125,21 @@ def test_a_pointer_with_a_tag(options: List[str], compile_c: Compiler, tmp_path:
     assert traced._replace(events=[]) == native
     assert native.stdout == (b"1 0\n" if platform.machine() == "aarch64" else b"0 -14\n")
     assert len(opens_of(traced.events, path)) == (1 if native.stdout == b"1 0\n" else 0)
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-seccomp"]], ids=["seccomp", "no-seccomp"])
+@pytest.mark.parametrize("flags", WIDTHS)
+def test_a_name_at_a_high_address(flags: List[str], options: List[str], compile_c: Compiler, tmp_path: Path) -> None:
+    """That of 57 bits where the processor has such: the machines of scripts/test-arm64 have."""
+    path = tmp_path / "file"
+    path.write_text("")
+    native = run([compile_c("high.c", *flags), str(path)])
+    traced = run_traced([compile_c("high.c", *flags), str(path)], options)
+    assert traced._replace(events=[]) == native
+    with open("/proc/cpuinfo") as processors:
+        high = not flags and " la57" in processors.read()
+    assert native.stdout == b"%d 0\n" % (high or (not flags and platform.machine() == "aarch64"))
+    assert len(opens_of(traced.events, path)) == 1
 
 
 @pytest.mark.parametrize("data", [0, 1, 2, 7, 0xFFFF])
