@@ -1,5 +1,6 @@
 """However Python is started and whatever the host lacks around it, a command runs and its events are the same."""
 
+import errno
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 import pythons
 from blackbox import FOLDER, REPOSITORY, ebpfless, environment, event_options, opens_of, read_events, run, trace_command
-from ebpfless_arch.kernel import signals
+from ebpfless_arch.kernel import scheduling, signals
 
 MUSL = Path("/usr/lib") / (os.uname().machine + "-linux-musl") / "libc.so"
 MUSL_PYTHONS = pythons.of_musl()
@@ -133,6 +134,25 @@ def test_the_c_library_is_found_without_any_tool() -> None:
     for path in (REPOSITORY / "ebpfless_arch").glob("**/*.py"):
         assert "ctypes.util" not in path.read_text() and "find_library" not in path.read_text(), path
     assert {"ptrace", "prctl"} <= functions()
+
+
+def test_no_extended_attribute_is_read_by_what_python_has_with_glibc_only() -> None:
+    for path in (REPOSITORY / "ebpfless_arch").glob("**/*.py"):
+        assert not re.search(r"\bos\.(get|set|list|remove)xattr\b", path.read_text()), path
+
+
+def test_a_policy_is_set_where_the_c_library_s_function_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As musl's does; of a process that we may change without a privilege."""
+    def failing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(os, "sched_setscheduler", failing)
+        scheduling.set_policy(process.pid, os.SCHED_BATCH, 0)
+        # Its field 41 is the policy (proc(5)); sched_getscheduler(3) is no better there.
+        assert Path("/proc/%d/stat" % process.pid).read_text().rpartition(") ")[2].split()[41 - 3] == str(os.SCHED_BATCH)
+        with pytest.raises(OSError) as caught:
+            scheduling.set_policy(process.pid, os.SCHED_BATCH, 77)
+        assert caught.value.errno == errno.EINVAL
 
 
 @pytest.mark.skipif(not MUSL.exists(), reason="needs musl (Debian's package of that name)")

@@ -5,7 +5,7 @@ import os
 import struct
 from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import attributes, procfs
 from ebpfless_arch.named import NamedTuple
 
 AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 0, 1, 2, 10, 16, 17
@@ -51,7 +51,7 @@ class Address(NamedTuple):
 def kind(tid: int, descriptor: int) -> Kind:
     """What a socket of a process is; UNKNOWN for what is none, or where the kernel does not tell."""
     try:
-        name = os.getxattr(b"/proc/%d/fd/%d" % (tid, descriptor), _XATTR)
+        name = attributes.read(b"/proc/%d/fd/%d" % (tid, descriptor), _XATTR)
     except OSError:
         return UNKNOWN
     found = _KINDS.get(name.rstrip(b"\0"), UNKNOWN)

@@ -7,7 +7,7 @@ in memory shared with whoever comes after us, should we be killed meanwhile.
 import os
 from typing import Dict, FrozenSet, Iterable, Optional, Sequence
 
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import procfs, scheduling
 from ebpfless_arch.tracer.places import Table, recover
 from ebpfless_arch.tracer.pulse import Pulse
 
@@ -110,6 +110,6 @@ def _confine(tid: int, cpus: Iterable[int]) -> bool:
 
 def _set_policy(pid: int, policy: int, priority: int) -> None:
     try:
-        os.sched_setscheduler(pid, policy, os.sched_param(priority))
+        scheduling.set_policy(pid, policy, priority)
     except OSError:
         pass

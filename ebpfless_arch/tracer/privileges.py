@@ -6,7 +6,7 @@ import stat
 import struct
 from typing import Dict, List
 
-from ebpfless_arch.kernel import procfs
+from ebpfless_arch.kernel import attributes, procfs
 from ebpfless_arch.kernel.features import Features
 
 _CAP_SYS_PTRACE = 19
@@ -66,7 +66,7 @@ def _identities(status: os.stat_result, uids: bytes, gids: bytes) -> List[str]:
 
 def _capabilities(path: bytes, table: Dict[bytes, bytes]) -> List[str]:
     try:
-        data = os.getxattr(path, _XATTR)
+        data = attributes.read(path, _XATTR)
     except OSError:
         return []
     _, granted, _ = _WORDS.unpack_from(data)

@@ -16,7 +16,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record, now
-from ebpfless_arch.kernel import process, proc_connector, signals
+from ebpfless_arch.kernel import process, proc_connector, scheduling, signals
 from ebpfless_arch.kernel.proc_connector import Connector, Told
 from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import afresh
@@ -314,7 +314,7 @@ class Haste:
         try:
             resource.setrlimit(resource.RLIMIT_RTTIME, (_LONGEST_MICROSECONDS, resource.getrlimit(resource.RLIMIT_RTTIME)[1]))
             policy = os.SCHED_RR | _RESET_ON_FORK if truly else os.SCHED_OTHER
-            os.sched_setscheduler(0, policy, os.sched_param(1 if truly else 0))
+            scheduling.set_policy(0, policy, 1 if truly else 0)
         except (OSError, ValueError):
             return False
         return truly
