@@ -7,16 +7,18 @@ and then.
 import os
 import socket
 import time
-from typing import Any, Callable, Collection, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Collection, Dict, List, Optional
 
 from ebpfless_arch.agent import stream
 from ebpfless_arch.agent.dialing import Dialer, UnknownHost
 from ebpfless_arch.agent.endpoints import Endpoint, Place, peer_of, trusted_uids
-from ebpfless_arch.events import link, wire
-from ebpfless_arch.events.link import TracerEnd
 from ebpfless_arch.events.msgpack import WireError
-from ebpfless_arch.events.wire import Accepted, Hello
 from ebpfless_arch.kernel import procfs, sockets
+
+if TYPE_CHECKING:
+    # Loaded with the first connection: where no probe answers a start does without what they bring along.
+    from ebpfless_arch.events.link import TracerEnd
+    from ebpfless_arch.events.wire import Accepted, Hello
 
 _WELCOME_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
@@ -28,7 +30,7 @@ _WAITING_AT_MOST = 256 << 10
 class Handler:
     """What a client tells its owner; subclassed there."""
 
-    def on_accepted(self, accepted: Accepted) -> None:
+    def on_accepted(self, accepted: "Accepted") -> None:
         """The link stands, in our dialect."""
 
     def on_plain(self) -> None:
@@ -48,12 +50,12 @@ class Handler:
 class Client:
     """`hello` gives what is to be said at the beginning of a link, `session` is this run's random name."""
 
-    def __init__(self, endpoint: Endpoint, hello: Callable[[], Hello], secret: bytes, handler: Handler) -> None:
+    def __init__(self, endpoint: Endpoint, hello: "Callable[[], Hello]", secret: bytes, handler: Handler) -> None:
         self._endpoint = endpoint
         self._hello = hello
         self._secret = secret
         self._handler = handler
-        self.session = os.urandom(wire.SESSION_BYTES)
+        self.session = b""
         self.acknowledged = 0
         # Why there was no link the last time that one was wanted.
         self.trouble = "no answer yet"
@@ -61,7 +63,7 @@ class Client:
         self.is_trusted = False
         self._dialer = Dialer(endpoint)
         self._stream: Optional[stream.Stream] = None
-        self._link: Optional[TracerEnd] = None
+        self._link: "Optional[TracerEnd]" = None
         self._due = 0.0
         self._heard = 0.0
 
@@ -71,15 +73,15 @@ class Client:
         return self._endpoint.text
 
     @property
-    def link(self) -> Optional[TracerEnd]:
+    def link(self) -> "Optional[TracerEnd]":
         """The link, where it stands in our dialect or in Datadog's."""
         found = self._link
-        return found if found is not None and found.state in (link.READY, link.PLAIN) else None
+        return found if found is not None and found.stands else None
 
     @property
     def is_ready(self) -> bool:
         """Whether the link stands in our dialect."""
-        return self._link is not None and self._link.state == link.READY
+        return self._link is not None and self._link.is_ready
 
     @property
     def is_exposed(self) -> bool:
@@ -147,6 +149,10 @@ class Client:
                             "secret" % (self._endpoint.text, strangers[0]))
         self._refuse_watched()
         self.is_trusted = bool(self._secret or owners)
+        from ebpfless_arch.events import wire
+        from ebpfless_arch.events.link import TracerEnd
+
+        self.session = self.session or os.urandom(wire.SESSION_BYTES)
         self._link = TracerEnd(self._hello(), self.session, self.acknowledged, self._secret)
         self._due, self._heard = now + _WELCOME_SECONDS, now
         self._write()
@@ -173,7 +179,7 @@ class Client:
     def _turned_away(self) -> str:
         """What may be the reason where a socket's owner has closed the connection before a word; "" where that is not so."""
         place = self._dialer.place
-        if self._link is None or self._link.state != link.WAITING or place is None or place.family != socket.AF_UNIX:
+        if self._link is None or not self._link.is_unanswered or place is None or place.family != socket.AF_UNIX:
             return ""
         return "the probe has closed the connection at once; user %d may not be among its --peers" % os.geteuid()
 
@@ -186,9 +192,11 @@ class Client:
             return
         if not data:
             raise OSError("the probe has closed the connection")
+        from ebpfless_arch.events import wire
+
         self._heard = now
         for message in self._link.feed(data):
-            if isinstance(message, Accepted):
+            if isinstance(message, wire.Accepted):
                 self._refuse_watched()  # by now it holds the connection, even if it has closed what it listened on
                 self._dialer.succeed()
                 self._handler.on_accepted(message)
@@ -200,14 +208,13 @@ class Client:
     def _watch(self, now: float) -> None:
         """Whom nobody answers falls back to Datadog's dialect, or gives up."""
         assert self._link is not None
-        state = self._link.state
-        if state == link.WAITING and now > self._due:
+        if self._link.is_unanswered and now > self._due:
             self._link.fall_back()
             self._handler.on_plain()
-        elif state == link.PROVING and now > self._due + _ANSWER_SECONDS:
-            raise OSError("the probe does not go on with the greeting")
-        elif state == link.READY and now > self._heard + _SILENCE_SECONDS:
+        elif self._link.is_ready and now > self._heard + _SILENCE_SECONDS:
             raise OSError("the probe is silent")
+        elif self._link.is_proving and now > self._due + _ANSWER_SECONDS:
+            raise OSError("the probe does not go on with the greeting")
 
     def _write(self) -> None:
         assert self._stream is not None and self._link is not None

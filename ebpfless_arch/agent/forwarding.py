@@ -8,23 +8,26 @@ a probe answers again. A probe in Datadog's dialect never answers: it is told ev
 import os
 import select
 import time
-from typing import Any, Collection, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Set, Tuple
 
 from ebpfless_arch.agent.client import Client, Handler
 from ebpfless_arch.agent.config import size
 from ebpfless_arch.agent.evaluation import Agent, own_source
 from ebpfless_arch.agent.spool import Spool
 from ebpfless_arch.agent.surroundings import Surroundings
-from ebpfless_arch.events import records, wire
+from ebpfless_arch.events import records
 from ebpfless_arch.events.interest import ANSWERS, Interest, counts
 from ebpfless_arch.events.msgpack import WireError, unpack
 from ebpfless_arch.events.processes import Processes
-from ebpfless_arch.events.record_shapes import pack_record
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.events.roll import Roll, concerns_model
 from ebpfless_arch.events.users import Users
 from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer.receiver import Answer, Receiver
+
+if TYPE_CHECKING:
+    # Loaded with the first connection, see client.py.
+    from ebpfless_arch.events import wire
 
 _BATCH_BYTES = 64 << 10
 # A message of 256 KiB has room for it.
@@ -154,6 +157,8 @@ class Forwarder(Receiver, Handler):
             return
         self._asked += 1
         self._questions[self._asked] = _Question(record, answer, time.monotonic() + _VERDICT_SECONDS)
+        from ebpfless_arch.events import wire
+
         self._send(wire.Question(self._asked, record))
         self._client.turn()
 
@@ -167,6 +172,8 @@ class Forwarder(Receiver, Handler):
 
     def get_ready(self) -> None:
         """Load what may be needed later."""
+        from ebpfless_arch.events import link as link
+
         self._agent.get_ready()
 
     def idle(self) -> bool:
@@ -188,6 +195,8 @@ class Forwarder(Receiver, Handler):
             self._replace_probe()
         if self._client.is_ready and now > self._counted + _COUNTERS_SECONDS:
             self._counted = now
+            from ebpfless_arch.events import wire
+
             self._send(wire.Counters(self._counters()))
         return self._client.descriptors()
 
@@ -197,7 +206,10 @@ class Forwarder(Receiver, Handler):
         if tags != self._described:
             self._described = tags
             self._agent.describe(tags)
-            self._send(wire.Context(tags))
+            if self._client.is_ready:
+                from ebpfless_arch.events import wire
+
+                self._send(wire.Context(tags))
 
     def patience(self) -> float:
         """Seconds until something is due."""
@@ -240,7 +252,7 @@ class Forwarder(Receiver, Handler):
             assert end is not None
             end.send(message)
 
-    def on_accepted(self, accepted: wire.Accepted) -> None:
+    def on_accepted(self, accepted: "wire.Accepted") -> None:
         """From now on the probe judges. Its model of processes begins where its records do."""
         self._warn()
         if self._judging and self._missed and not self._has_come:
@@ -251,6 +263,9 @@ class Forwarder(Receiver, Handler):
         self._let_go(self._spool.drop_up_to(accepted.last))
         end = self._client.link
         assert end is not None
+        from ebpfless_arch.events import wire
+        from ebpfless_arch.events.record_shapes import pack_record
+
         end.send(wire.Context(self._described))
         end.send_processes([pack_record(record) for record in self._roll.records()])
         self._use(accepted.interest)
@@ -275,6 +290,8 @@ class Forwarder(Receiver, Handler):
 
     def on_message(self, message: Any) -> None:
         """The probe has said something."""
+        from ebpfless_arch.events import wire
+
         if isinstance(message, wire.Acknowledged):
             self._let_go(self._spool.acknowledge(message.last))
         elif isinstance(message, wire.Wanted):
@@ -323,6 +340,8 @@ class Forwarder(Receiver, Handler):
 
     def _use(self, plain: Dict[str, Any]) -> None:
         """The probe's interest: what it does not want is not sent, and what is not seen is told."""
+        from ebpfless_arch.events import wire
+
         self._wanted = wire.interest_of(plain)
         if self._seen is not None:
             self._tell_unseen(self._wanted, self._seen)
@@ -337,8 +356,10 @@ class Forwarder(Receiver, Handler):
                       "before the start" % ", ".join(unseen))
             self.receive(records.blind(int(time.time() * 1e9), os.getpid(), os.getpid(), reason, "interest"))
 
-    def _obey(self, order: wire.Order) -> None:
+    def _obey(self, order: "wire.Order") -> None:
         """Send a signal, if the probe may order that."""
+        from ebpfless_arch.events import wire
+
         if self._client.is_trusted:
             from ebpfless_arch.agent.ending import end_process
 
@@ -389,6 +410,8 @@ class Forwarder(Receiver, Handler):
             if (self._spool.acknowledged, self._client.waiting) != state:
                 state, moved = (self._spool.acknowledged, self._client.waiting), now
         if self._client.is_ready and self._spool.is_empty():
+            from ebpfless_arch.events import wire
+
             self._send(wire.Goodbye(self._spool.last))
             self._client.turn()
         elif not self._judging:
@@ -412,6 +435,8 @@ class Forwarder(Receiver, Handler):
 
 def _packed(record: Record) -> Optional[bytes]:
     """A record as it travels; None for one that no probe would take, which is counted as lost there."""
+    from ebpfless_arch.events.record_shapes import pack_record
+
     try:
         packed = pack_record(record)
     except WireError:

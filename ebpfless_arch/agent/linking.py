@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import List, Tuple
+from typing import TYPE_CHECKING, List, Tuple
 
 from ebpfless_arch.agent.client import Client
 from ebpfless_arch.agent.config import Config
@@ -17,8 +17,10 @@ from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import decoded
 from ebpfless_arch.events.roll import Roll, outer_records
 from ebpfless_arch.events.users import Users
-from ebpfless_arch.events.wire import Hello
 from ebpfless_arch.kernel import procfs
+
+if TYPE_CHECKING:
+    from ebpfless_arch.events.wire import Hello
 
 _WATCH = "runtime_security_config.ebpfless."
 
@@ -31,9 +33,15 @@ def link(agent: Agent, interest: Interest, config: Config, around: Surroundings,
     secret = read_secret(config[_WATCH + "secret_file"])
     outer = outer_records(*map(parent_of, pids)) if pids else outer_records(os.getppid())
     forwarder = Forwarder(agent, _spool(config), Roll(outer), Users(), around, config["trace.verbose"])
-    hello = Hello(procfs.pid_namespace(), around.container, int(time.time() * 1e9),
-                  None if pids else tuple(map(decoded, command)), "attached" if pids else "wrapped")
-    forwarder.start(Client(endpoint_of(config[_WATCH + "socket"]), lambda: hello, secret, forwarder))
+    told = (procfs.pid_namespace(), around.container, int(time.time() * 1e9),
+            None if pids else tuple(map(decoded, command)), "attached" if pids else "wrapped")
+
+    def hello() -> "Hello":
+        from ebpfless_arch.events.wire import Hello  # as for all of the wire, see client.py
+
+        return Hello(*told)
+
+    forwarder.start(Client(endpoint_of(config[_WATCH + "socket"]), hello, secret, forwarder))
     wanted = forwarder.wait(config["trace.wait_probe"]) if config["trace.wait_probe"] else None
     # A probe that answers later has rules of its own.
     seen = _joined(interest, wanted) if wanted is not None else interest._replace(cases={})

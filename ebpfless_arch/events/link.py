@@ -72,6 +72,26 @@ class _End:
         self._reader = FrameReader()
 
     @property
+    def stands(self) -> bool:
+        """Whether both ends understand each other, in our dialect or in Datadog's."""
+        return self.state in (READY, PLAIN)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether they do in ours."""
+        return self.state == READY
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether the greeting has begun, and the other end is to go on with it."""
+        return self.state == PROVING
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the other end has not said a word yet."""
+        return self.state == WAITING
+
+    @property
     def held(self) -> int:
         """Bytes of a message that has not come to its end: who keeps that up is too slow."""
         return self._reader.held
