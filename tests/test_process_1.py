@@ -15,7 +15,7 @@ from test_trace_failures import kill_tracer, tracer_of
 pytestmark = pytest.mark.root
 
 PLACE = "/app"
-TRACE = [oci.PYTHON, "-B", PLACE + "/ebpfless.py", "trace", "--probe-addr", "none", "--format", "json"]
+TRACE = [oci.PYTHON, "-B", PLACE + "/ebpfless.py", "trace", "--probe-addr", "none", "--disable-proc-scan", "--format", "json"]
 BINDS = {str(REPOSITORY): PLACE}
 CAPABILITIES = pytest.mark.parametrize("capabilities", [
     pytest.param(oci.DEFAULT_CAPABILITIES, id="default"),
@@ -124,11 +124,11 @@ def test_the_container_ends_with_the_command(root: Path, capabilities: List[str]
 
 
 def test_with_wait_all_the_container_s_signals_go_to_the_daemon(root: Path) -> None:
-    daemon = DAEMON.replace("time.sleep", "print('ready', flush=True); time.sleep")
+    orphan = "while os.getppid() != 1: time.sleep(0.01)\n    print('ready', flush=True)\n    "
+    daemon = DAEMON.replace("time.sleep", orphan + "time.sleep")
     command = TRACE + ["--wait-all"] + python(daemon)[len(TRACE):]
     with oci.Container(root, command, binds=BINDS, capabilities=oci.DEFAULT_CAPABILITIES) as container:
         container.wait_for(b"ready")
-        wait_until(lambda: len(children(container.pid)) == 2, "the daemon is ours")
         container.signal("TERM")
         assert container.wait() == (5, b"ready\n", b"", [])
 
