@@ -37,8 +37,9 @@ def test_whoever_changes_what_a_name_means_hides_nothing(mode: str, compile_c: C
     assert hits > 0 and misses > 0 and detections == hits, (hits, misses, detections)
 
 
-def test_an_open_of_which_all_is_known_stops_once(compile_c: Compiler, tmp_path: Path) -> None:
-    _, misses, stops, detections = observe(compile_c, tmp_path, "once", OPENS)
+@pytest.mark.parametrize("mode", ["once", "child"])
+def test_an_open_of_which_all_is_known_stops_once(mode: str, compile_c: Compiler, tmp_path: Path) -> None:
+    _, misses, stops, detections = observe(compile_c, tmp_path, mode, OPENS)
     assert misses == OPENS and detections == 0 and OPENS < stops < OPENS + 100, (misses, stops)
 
 

@@ -48,7 +48,7 @@ class Engine(Reaching):
         Reaching.__init__(self, machine, wanted, ends, filtered, keeper, deadly)
         self._stops: Dict[int, Callable[[Stop, Tracee, int], None]] = {
             ptrace.EVENT_FORK: self._on_new_process,
-            ptrace.EVENT_VFORK: self._on_new_process,
+            ptrace.EVENT_VFORK: self._on_vfork,
             ptrace.EVENT_CLONE: self._on_clone,
             ptrace.EVENT_EXEC: self._on_exec,
             ptrace.EVENT_SECCOMP: self._on_seccomp,

@@ -3,8 +3,8 @@
 A name proves nothing (tracer/discarders.py) unless it cannot lead elsewhere, nor be another one by the time the kernel
 reads it. Both are known of an open if
 
-- its thread is alone with its memory, and the name lies in a page that is there, and is neither a file's nor shared, so
-  that nobody can write to it meanwhile;
+- its thread is alone with its memory, and the name lies in a page that is there, is neither a file's nor a device's nor
+  shared, and is mapped nowhere else, so that nobody can write to it meanwhile;
 - no part of the path that exists is a symlink: then what is opened is what is written, whatever else is created,
   removed or moved. That is looked up in the kernel's cache only, and believed until something under trace makes, moves or
   links files. Such a call (MOVES) waits until each open that was let go on is surely over, and while it runs nothing
@@ -30,15 +30,15 @@ from ebpfless_arch.tracer.tracees import Tracee
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ENTRY = 8  # of /proc/PID/pagemap, for each page: a word whose highest bits are in its last byte
-_PRESENT, _OF_FILE_OR_SHARED = 0x80, 0x20
+_PRESENT, _OF_FILE_OR_SHARED, _EXCLUSIVE = 0x80, 0x20, 0x01
 _ADDRESS_MASK = (1 << 56) - 1  # without a tag; where that is too many bits, the page is not there
 _BELIEVED_SECONDS = 0.05
 _REMEMBERED_AT_MOST = 1024
 _OPEN_AT_MOST = 64
 _AT_FDCWD = 0xFFFFFF9C  # -100
 _SLASH = 0x2F
-# A new process first opens its libraries, whose names lie in files.
-_FIRST, _PAUSE = 2, 6
+# A new program first opens its libraries, whose names lie in files.
+EXPERIENCED, _PAUSE = 2, 6
 # Whoever opens these may change memory, or the file system, behind everybody's back.
 _TOO_MIGHTY = (b"/dev/userfaultfd", b"/dev/fuse", b"/dev/mem")
 
@@ -72,7 +72,7 @@ class Foresight:
     def excludes(self, tracee: Tracee, call: Call, late: Late, name: Optional[bytes]) -> bool:
         """Whether it is certain that no rule matches an open of this name."""
         tracee.opens += 1
-        if tracee.opens <= _FIRST or self._moving or not name or len(name) >= PATH_AT_MOST:
+        if tracee.opens <= EXPERIENCED or self._moving or not name or len(name) >= PATH_AT_MOST:
             return False
         flags = late.flags_of(call)
         base = b""
@@ -88,7 +88,7 @@ class Foresight:
             return False
         if self._is_own(tracee.tid, call.arguments[late.path] & _ADDRESS_MASK, len(name)):
             return True
-        tracee.opens = _FIRST - _PAUSE
+        tracee.opens = EXPERIENCED - _PAUSE
         return False
 
     # --- names -------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Foresight:
                 pages = self._open_pages(pid)
             at = address // _PAGE
             kind = os.pread(pages, _ENTRY, at * _ENTRY)[_ENTRY - 1]
-            if kind & (_PRESENT | _OF_FILE_OR_SHARED) != _PRESENT:
+            if kind & (_PRESENT | _OF_FILE_OR_SHARED | _EXCLUSIVE) != _PRESENT | _EXCLUSIVE:
                 return False
             rest = address + size - (at + 1) * _PAGE
             return rest < 0 or self._is_own(pid, (at + 1) * _PAGE, rest)

@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 from ebpfless_arch.events import records
 from ebpfless_arch.kernel import procfs, ptrace
 from ebpfless_arch.tracer import escapes, privileges, results, syscalls
+from ebpfless_arch.tracer.foreseen import EXPERIENCED
 from ebpfless_arch.tracer.holding import Holder, leader
 from ebpfless_arch.tracer.news import other_news
 from ebpfless_arch.tracer.stops import Stop
@@ -14,6 +15,13 @@ from ebpfless_arch.tracer.tracees import Tracee
 
 _NOTHING = (0, 0)
 _BEGINNINGS = frozenset([ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE])
+
+
+def _shared(tracee: Tracee) -> int:
+    """The flags of a clone3, by which it makes a process."""
+    pending = tracee.pending
+    flags: int = pending.values.get(syscalls.FLAGS, 0) if pending is not None and pending.row.event == syscalls.GUARD else 0
+    return flags
 
 
 class Kin(Holder):
@@ -55,14 +63,18 @@ class Kin(Holder):
 
     def _on_new_process(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = self._born(stop, tracee)
-        shared = tracee.pending.values.get(syscalls.FLAGS, 0) if tracee.pending is not None else 0
-        if number == ptrace.EVENT_VFORK:
-            self._borrowers.add(child)
-            shared &= ~syscalls.CLONE_VM
-        if shared & (syscalls.CLONE_VM | syscalls.CLONE_FS | syscalls.CLONE_FILES):
+        if _shared(tracee) & (syscalls.CLONE_VM | syscalls.CLONE_FS | syscalls.CLONE_FILES):
             self._lose_foresight(stop.tid)
         stop.resume(self._onwards(tracee))
-        self._add_process(child, tracee.pid, tracee.alone and number == ptrace.EVENT_FORK)
+        self._add_process(child, tracee.pid, tracee)
+
+    def _on_vfork(self, stop: Stop, tracee: Tracee, number: int) -> None:
+        child = self._born(stop, tracee)
+        self._borrowers.add(child)
+        if _shared(tracee) & (syscalls.CLONE_FS | syscalls.CLONE_FILES):
+            self._lose_foresight(stop.tid)
+        stop.resume(self._onwards(tracee))
+        self._add_process(child, tracee.pid)
 
     def _on_clone(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = self._born(stop, tracee)
@@ -84,11 +96,12 @@ class Kin(Holder):
             tracee.pending.values[escapes.BORN] = child
         return child
 
-    def _add_process(self, child: int, parent: int, alone: bool = False) -> None:
+    def _add_process(self, child: int, parent: int, image: Optional[Tracee] = None) -> None:
+        """`image` is the thread of whose process's memory it has a copy."""
         is_news = self._tracees.introduce(child, child)
         tracee = self._tracees.get(child)
-        if tracee is not None:
-            tracee.alone = alone
+        if tracee is not None and image is not None:
+            tracee.alone, tracee.opens = image.alone, EXPERIENCED
         if is_news:
             self._begin_process(child, child, parent)
 

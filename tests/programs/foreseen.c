@@ -1,6 +1,6 @@
 /* Opens a name again and again while somebody else makes another file of it, and prints how often it was that of s/f.
 
-   usage: foreseen links|shared|file|memory|once TIMES    in a directory with p/f, s/f, swap/f */
+   usage: foreseen links|shared|file|memory|once|child TIMES    in a directory with p/f, s/f, swap/f */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -91,7 +91,12 @@ int main(int argc, char **argv)
     }
     if (stat("s/f", &secret))
         return 2;
-    if (strcmp(mode, "once"))
+    if (!strcmp(mode, "child")) {
+        child = fork();
+        if (child)
+            return waitpid(child, NULL, 0) != child;
+        strcpy(name, "p/f");
+    } else if (strcmp(mode, "once"))
         child = clone(flip, stack + sizeof stack, flags, (void *)how);
     for (long at = 0; at < times && (hits < ENOUGH || misses < ENOUGH); at++) {
         int file = syscall(SYS_openat, AT_FDCWD, name, O_RDONLY);
