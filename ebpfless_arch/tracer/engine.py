@@ -143,6 +143,11 @@ class Engine(Reaching):
         news = self._news = pending_news(not takes_all)
         if self._deadly and self._writer.broken:
             raise ChildProcessError  # our end is the program's
+        left = self._writer.may_wait()
+        while not news and left > 0:
+            signal.sigtimedwait([signal.SIGCHLD], left)
+            news = self._news = pending_news(not takes_all)
+            left = self._writer.may_wait()
         while not news and not self._writer.flush():
             # The next stop ends this as well (SIGCHLD is blocked here): no tracee waits for a slow reader.
             signal.sigtimedwait([signal.SIGCHLD], _PATIENCE_SECONDS)

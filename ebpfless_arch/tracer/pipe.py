@@ -30,6 +30,7 @@ _PIECE_AT_MOST = 65536
 _VERDICT = struct.Struct("=QI")
 _PATIENCE_SECONDS = 1.0
 _BATCH = 64
+_LINGER_SECONDS = 0.003
 _PIPE_BYTES = 1 << 20
 _FIELDS_AT_LEAST = 4
 _BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
@@ -75,6 +76,7 @@ class Writer:
         self._room = room
         self._counter = counter if counter is not None else ctypes.c_uint64(0)
         self._broken = False
+        self._due = 0.0
 
     @property
     def broken(self) -> bool:
@@ -85,8 +87,16 @@ class Writer:
         """Whether nothing is left to write."""
         return not self._batch and not self._waiting and not self._broken
 
+    def may_wait(self) -> float:
+        """For how many seconds what there is may wait for more: each batch wakes the keeper, who then needs a CPU."""
+        return self._due - time.monotonic() if self._batch and not self._waiting and not self._broken else 0.0
+
     def put(self, record: Record) -> None:
         """Add a record to the batch."""
+        if record[0] == records.STATE:
+            self._due = 0.0
+        elif not self._batch:
+            self._due = time.monotonic() + _LINGER_SECONDS
         self._batch.append(record)
         self._counter.value += 1
         if len(self._batch) >= _BATCH:
