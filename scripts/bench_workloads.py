@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
     def times(self, usual: int) -> int:
         """How often a loop goes round."""
-        return usual // 10 if self.quick else usual
+        return usual // 5 if self.quick else usual
 
     def file(self, name: str) -> str:
         """A path in the directory."""
@@ -225,7 +225,7 @@ def _pgbench(options: List[str], usual: int) -> Callable[[Place], Server]:
 
 def _redis(place: Place) -> Server:
     socket = place.file("socket")
-    requests = place.times(100000)
+    requests = place.times(60000)
 
     def bench(count: int) -> int:
         run(["redis-benchmark", "-s", socket, "-q", "-t", "get,set", "-c", "20", "-n", str(count)])
@@ -265,7 +265,7 @@ def _nginx(cache: str) -> Callable[[Place], Server]:
         with open(place.file("page"), "w") as file:
             file.write("x" * 1024)
         url = "http://127.0.0.1:%d/page" % port
-        seconds = 1 if place.quick else 3
+        seconds = 1 if place.quick else 2
 
         def load() -> int:
             told = run(["wrk", "-t", "1", "-c", "20", "-d", "%ds" % seconds, url]).stdout.split()
@@ -314,9 +314,9 @@ def _nothing(place: Place) -> Work:
 _PG = ("postgres", "pgbench", "psql", "pg_ctl", "initdb", "setpriv")
 
 WORKLOADS = (
-    Workload("select", "pgbench, select only", _PG, _nothing, _pgbench(["-S"], 50000), _prepare_postgres, "transaction"),
-    Workload("tpcb", "pgbench, TPC-B", _PG, _nothing, _pgbench([], 10000), _prepare_postgres, "transaction"),
-    Workload("connect", "pgbench, a connection for each transaction", _PG, _nothing, _pgbench(["-S", "-C"], 600),
+    Workload("select", "pgbench, select only", _PG, _nothing, _pgbench(["-S"], 30000), _prepare_postgres, "transaction"),
+    Workload("tpcb", "pgbench, TPC-B", _PG, _nothing, _pgbench([], 6000), _prepare_postgres, "transaction"),
+    Workload("connect", "pgbench, a connection for each transaction", _PG, _nothing, _pgbench(["-S", "-C"], 300),
              _prepare_postgres, "transaction"),
     Workload("redis", "redis-benchmark, GET and SET", ("redis-server", "redis-benchmark", "redis-cli"), _nothing, _redis,
              unit="request"),
@@ -324,11 +324,11 @@ WORKLOADS = (
              _nginx("open_file_cache max=16; open_file_cache_valid 1h;"), unit="request"),
     Workload("nginx-open", "wrk, static file opened each time", ("nginx", "wrk", "curl"), _nothing, _nginx(""),
              unit="request"),
-    Workload("exec", "fork, exec /bin/true, wait", (), _loop("exec", 1000, "/bin/true"), unit="program"),
-    Workload("open", "open and close a file", (), _loop("open", 50000, "/etc/passwd"), unit="open"),
-    Workload("open-elsewhere", "open and close, under a policy about one other file", (), _loop("open", 50000, "/etc/passwd"),
+    Workload("exec", "fork, exec /bin/true, wait", (), _loop("exec", 300, "/bin/true"), unit="program"),
+    Workload("open", "open and close a file", (), _loop("open", 20000, "/etc/passwd"), unit="open"),
+    Workload("open-elsewhere", "open and close, under a policy about one other file", (), _loop("open", 20000, "/etc/passwd"),
              unit="open", policy='open.file.path == "/etc/shadow"'),
-    Workload("write", "write 64 bytes, under a policy about DNS", (), _loop("write", 50000), unit="write",
+    Workload("write", "write 64 bytes, under a policy about DNS", (), _loop("write", 20000), unit="write",
              policy='dns.question.name == "example.org"'),
     Workload("call", "a call that nobody traces", (), _loop("call", 5000000), unit="call"),
     Workload("make", "make of libiberty, in part", ("make", "gcc", "ar"), _make, prepare=_prepare_make),
