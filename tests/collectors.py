@@ -110,7 +110,8 @@ class Web:
                 sent = self.rfile.read(int(self.headers["Content-Length"]))
                 posts.append(Post(self.path, self.headers, sent, self.connection))
                 self.send_response(answers(len(posts)))
-                self.send_header("Content-Length", str(len(body)))
+                if body:
+                    self.send_header("Content-Length", str(len(body)))
                 self.send_header("Location", "http://elsewhere/")
                 self.end_headers()
                 self.wfile.write(body)

@@ -190,6 +190,41 @@ def test_what_speaks_no_http_is_told() -> None:
         assert "it does not answer in HTTP; up to 16 MiB of lines are kept" in told[0]
 
 
+@pytest.mark.parametrize("answer, trouble", [
+    (b"HTTP/1.1 \xb200 OK\r\n\r\n", "it does not answer in HTTP"),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" * 5003, "it does not answer in HTTP"),
+    (b"HTTP/1.1 503 Busy\r\nContent-Length: \xb2\r\n\r\n", "it answers 503 Busy"),
+    (b"HTTP/1.1 503 Busy\r\nContent-Length: " + b"9" * 5003 + b"\r\n\r\n", "it answers 503 Busy"),
+])
+def test_an_odd_answer_is_told_and_the_line_is_kept(answer: bytes, trouble: str) -> None:
+    with Stream() as server:
+        sink, told = remote("http://127.0.0.1:%d" % server.port)
+        sink.add("one", MOMENT)
+        pump(sink, lambda: len(server.received) > 0 and len(server.received[0]) > 0, "it has asked")
+        server._open[-1].sendall(answer)
+        pump(sink, lambda: len(told) == 1, "that is told")
+        assert trouble + "; up to 16 MiB of lines are kept" in told[0] and sink.dropped == 0
+
+
+@pytest.mark.parametrize("body", [b"[" * 100003, b"null"] + [
+    b'{"partialSuccess": {"rejectedLogRecords": %s}}' % number for number in (b"Infinity", b"-5", b"9" * 5003, b'"2"x')])
+def test_a_server_that_counts_oddly_what_it_rejects_has_taken_it(body: bytes) -> None:
+    with Web(lambda number: 200, body=body) as web:
+        sink, told = remote("otlp+http://127.0.0.1:%d" % web.port)
+        sink.add("one", MOMENT)
+        sink.close()
+        assert (len(web.posts), sink.dropped, told) == (1, 0, [])
+
+
+def test_answers_without_content_come_over_one_connection() -> None:
+    with Web(lambda number: 204, body=b"") as web:
+        sink, told = remote("http://127.0.0.1:%d" % web.port)
+        for number in range(2003):
+            sink.add("line", MOMENT)
+        sink.close()
+        assert (sink.dropped, told) == (0, []) and len(web.posts) == 3 and len({post.connection for post in web.posts}) == 1
+
+
 def test_a_server_may_come_late_and_go_and_come_again() -> None:
     port = free_port()
     sink, told = remote("tcp://localhost:%d" % port)

@@ -1,5 +1,6 @@
 """Messages as bodies of HTTP requests (POST), one request after the other, each with an answer."""
 
+import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from ebpfless_arch import __version__
@@ -14,6 +15,9 @@ _HEAD_AT_MOST = 64 << 10
 _BODY_AT_MOST = 1 << 20
 # Statuses that may be others a while later (RFC 9110, 15.5 and 15.6; RFC 6585): the messages are sent again.
 _LATER = frozenset([408, 425, 429, 500, 502, 503, 504])
+_FIRST_LINE = re.compile(r"(HTTP/1\.[0-9]) ([0-9]{3})(?: (.*))?", re.DOTALL)
+_LENGTH = re.compile("[0-9]{1,15}")
+_INTERIM, _NO_CONTENT = "1", 204
 
 
 class Request(NamedTuple):
@@ -49,23 +53,31 @@ def answer_in(data: bytes) -> Optional[Answer]:
     """The answer that begins with `data`, None where it is not whole yet. Of a body whose length is not said the beginning is
     enough. Raises OSError for what is no HTTP."""
     head, end, rest = data.partition(b"\r\n\r\n")
+    while end and _first_line(head)[1].startswith(_INTERIM):
+        head, end, rest = rest.partition(b"\r\n\r\n")
     if not end:
-        if len(data) > _HEAD_AT_MOST or not data.startswith(b"HTTP/1."[:len(data)]):
+        if len(data) > _HEAD_AT_MOST or not head.startswith(b"HTTP/1."[:len(head)]):
             raise OSError("it does not answer in HTTP")
         return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, status, reason = (first.split(" ", 2) + ["", ""])[:3]
-    if not version.startswith("HTTP/1.") or not status.isdigit():
-        raise OSError("it does not answer in HTTP")
-    if status.startswith("1"):
-        return answer_in(rest)  # an interim one (RFC 9110, 15.2)
+    version, status, reason = _first_line(head)
+    lines = head.decode("latin-1").split("\r\n")[1:]
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    length, connection = fields.get("content-length", ""), fields.get("connection", "").lower()
+    length = "0" if int(status) == _NO_CONTENT else fields.get("content-length", "")
+    connection = fields.get("connection", "").lower()
+    is_known = _LENGTH.fullmatch(length) is not None
     stays = connection == "keep-alive" if version == "HTTP/1.0" else connection != "close"
-    is_last = not stays or not length.isdigit() or int(length) > _BODY_AT_MOST or "transfer-encoding" in fields
-    if length.isdigit() and len(rest) < min(int(length), _BODY_AT_MOST):
+    is_last = not stays or not is_known or int(length) > _BODY_AT_MOST or "transfer-encoding" in fields
+    if is_known and len(rest) < min(int(length), _BODY_AT_MOST):
         return None
     return Answer(int(status), reason, fields, rest, is_last)
+
+
+def _first_line(head: bytes) -> Tuple[str, str, str]:
+    """Version, status and reason of an answer, which may be an interim one (RFC 9110, 15.2)."""
+    found = _FIRST_LINE.fullmatch(head.partition(b"\r\n")[0].decode("latin-1"))
+    if found is None:
+        raise OSError("it does not answer in HTTP")
+    return found.group(1), found.group(2), found.group(3) or ""
 
 
 class Posts(Way):
@@ -134,6 +146,6 @@ def _rejected(body: bytes) -> int:
     import json
 
     try:
-        return int(json.loads(body.decode())["partialSuccess"]["rejectedLogRecords"])
-    except (ValueError, LookupError, TypeError):
+        return max(0, int(json.loads(body.decode())["partialSuccess"]["rejectedLogRecords"]))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0
