@@ -397,7 +397,7 @@ def test_lines_that_nobody_takes_are_counted_at_the_end(tmp_path: Path, policy: 
 def test_a_probe_s_output(tmp_path: Path, policy: str) -> None:
     with Stream() as server:
         with Probe(tmp_path, "--policy", policy, "--output", "tcp://localhost:%d" % server.port) as probe:
-            assert run(probe.tracer(["cat", str(tmp_path / "secret")])).status == 0
+            assert run(probe.tracer(["cat", str(tmp_path / "secret")], "--wait-probe", "30")).status == 0
             wait_until(lambda: any('"rule_id":"secret"' in line for line in server.lines()), "the detection")
             assert probe.stop() == 0
         wait_until(lambda: len(server.lines()) == len(probe.events()), "all lines")

@@ -257,6 +257,12 @@ def test_what_the_parser_accepts_python_compiles(unit: str) -> None:
     assert deepest.count("(") > 10
 
 
+def test_a_rule_may_have_many_constants() -> None:
+    texts = ["/tmp/%d" % number for number in range(307)]
+    rule = Compiler(TABLE).compile(" || ".join('open.file.path == "%s"' % text for text in texts))
+    assert [rule.test(open_event(text)) for text in (texts[0], texts[-1], "/tmp/307")] == [True, True, False]
+
+
 def test_fields_of_events_to_come_are_typed_and_named() -> None:
     compiled = Compiler(TABLE).compile('packet.filter == "x" && process.file.in_upper_layer')
     assert compiled.checked.event_type == "packet"

@@ -143,16 +143,17 @@ class Compiler:
 
     def _function(self, writer: "_Writer", body: str, tags: Tuple[str, ...],
                   names: Optional[Mapping[str, object]] = None) -> Callable[[object], Any]:
-        """The function of an event with this body. Its constants are arguments of what makes it, so that there is one such
-        maker for all bodies that read alike."""
+        """The function of an event with this body. Its constants are an argument of what makes it, so that there is one such
+        maker for all bodies that read alike. (Before Python 3.7 a function has 255 arguments at most.)"""
         constants = writer.constants
-        source = f"def make(rule_tags{''.join(', ' + name for name in constants)}):\n def rule(e):\n{body} return rule\n"
+        unpacked = f" {', '.join(constants)}, = constants\n" if constants else ""
+        source = f"def make(rule_tags, constants):\n{unpacked} def rule(e):\n{body} return rule\n"
         if names:
-            return _maker(source, dict(self._names, **names))(tags, *constants.values())
+            return _maker(source, dict(self._names, **names))(tags, constants.values())
         maker = self._makers.get(source)
         if maker is None:
             maker = self._makers[source] = _maker(source, self._names)
-        return maker(tags, *constants.values())
+        return maker(tags, constants.values())
 
 
 def _maker(source: str, names: Dict[str, object]) -> Maker:
