@@ -316,7 +316,7 @@ _PG = ("postgres", "pgbench", "psql", "pg_ctl", "initdb", "setpriv")
 WORKLOADS = (
     Workload("select", "pgbench, select only", _PG, _nothing, _pgbench(["-S"], 30000), _prepare_postgres, "transaction"),
     Workload("tpcb", "pgbench, TPC-B", _PG, _nothing, _pgbench([], 6000), _prepare_postgres, "transaction"),
-    Workload("connect", "pgbench, a connection for each transaction", _PG, _nothing, _pgbench(["-S", "-C"], 300),
+    Workload("connect", "pgbench, a connection for each transaction", _PG, _nothing, _pgbench(["-S", "-C"], 600),
              _prepare_postgres, "transaction"),
     Workload("redis", "redis-benchmark, GET and SET", ("redis-server", "redis-benchmark", "redis-cli"), _nothing, _redis,
              unit="request"),
