@@ -238,7 +238,8 @@ def programs(compile_c: Compiler, flags: List[str]) -> List[List[str]]:
     """The runs that do all calls of the table."""
     runs = [[compile_c("calls.c", *flags)] + CALLS, [compile_c("remaining_calls.c", *flags)] + REMAINING,
             [compile_c("untraced.c", *flags), "."], [compile_c("blind.c", *flags), "uring", "bad-uring", "listener"],
-            NETWORK + [compile_c("network.c", *flags)], ["sh", "-c", SHIELDED, compile_c("after_us.c", *flags)]]
+            [compile_c("sharing.c", *flags)], NETWORK + [compile_c("network.c", *flags)],
+            ["sh", "-c", SHIELDED, compile_c("after_us.c", *flags)]]
     return runs + [[compile_c("further_calls.c", *flags), part] for part in FURTHER]
 
 
