@@ -31,7 +31,7 @@ def observe(compile_c: Compiler, folder: Path, mode: str, times: int) -> Tuple[i
     return hits, misses, int(told.group(1)), int(told.group(3))
 
 
-@pytest.mark.parametrize("mode", ["links", "shared", "file", "memory"])
+@pytest.mark.parametrize("mode", ["links", "shared", "file", "memory", "orphan"])
 def test_whoever_changes_what_a_name_means_hides_nothing(mode: str, compile_c: Compiler, tmp_path: Path) -> None:
     hits, misses, _, detections = observe(compile_c, tmp_path, mode, 20011)
     assert hits > 0 and misses > 0 and detections == hits, (hits, misses, detections)
@@ -79,3 +79,37 @@ assert look()
     told = re.search(rb"(\d+) stops", result.stderr)
     assert told and int(told.group(1)) < 2 * OPENS
     assert file_path(event) == str(work / "s" / "f")
+
+
+# Each opens the secret file by way of a symlink that its name does not show as long as, or because, a part of it is missing.
+NAMES = {
+    "what follows a directory that is made": """
+os.symlink('s', 'l'); name = b'm/../l/f'
+os.path.exists(name)
+for _ in range(13): look()
+os.mkdir('m')
+""",
+    "what is beside a directory that is gone": """
+os.symlink('s', 'l'); name = b'../l/f'; os.mkdir('m'); os.chdir('m'); os.rmdir('../m'); os.path.exists(os.readlink('/proc/self/cwd'))
+""",
+}
+
+
+@pytest.mark.parametrize("way", NAMES)
+def test_a_name_is_looked_at_as_the_kernel_does(way: str, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "s").mkdir(parents=True)
+    (work / "s" / "f").write_bytes(b"")
+    program = """
+import os
+def look():
+    try: os.close(os.open(name, os.O_RDONLY))
+    except OSError: return False
+    return True
+%s
+for _ in range(103): assert look()
+""" % NAMES[way]
+    policy = write_policy(tmp_path / "policy.json", [rule("file", 'open.file.path == "%s"' % (work / "s" / "f"))])
+    result = run(trace_command([sys.executable, "-c", program], [
+        "--policy", policy, "--format", "json", "--output", str(tmp_path / "output"), "--verbose"]), cwd=str(work))
+    assert result.status == 0 and b", 103 detections " in result.stderr, result

@@ -23,9 +23,10 @@ def where(root: int, path: bytes, follow: bool) -> bytes:
         os.close(descriptor)
 
 
-def plain(path: bytes) -> bytes:
-    """The place that an absolute path leads to from our own root; raises OSError, ELOOP where a symlink is on the way."""
-    descriptor = _open(-1, path, True, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_CACHED)
+def plain(path: bytes, directory: int = -1) -> bytes:
+    """The place that a path leads to, from an open directory or, if it is absolute, from our own root; raises OSError, ELOOP
+    where a symlink is on the way."""
+    descriptor = _open(directory, path, True, _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_CACHED)
     try:
         return os.readlink(b"/proc/self/fd/%d" % descriptor)
     finally:

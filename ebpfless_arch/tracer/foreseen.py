@@ -21,7 +21,7 @@ import time
 from typing import Callable, Dict, Optional, Set, Tuple
 
 from ebpfless_arch.events.interest import Interest
-from ebpfless_arch.kernel import openat2
+from ebpfless_arch.kernel import openat2, statx
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.discarders import Late
 from ebpfless_arch.tracer.readers import PATH_AT_MOST
@@ -37,6 +37,8 @@ _REMEMBERED_AT_MOST = 1024
 _OPEN_AT_MOST = 64
 _AT_FDCWD = 0xFFFFFF9C  # -100
 _SLASH = 0x2F
+_ROOT = b"/"
+_PATH_ONLY = 0o10000000 | os.O_CLOEXEC  # O_PATH
 # A new program first opens its libraries, whose names lie in files.
 EXPERIENCED, _PAUSE = 2, 6
 # Whoever opens these may change memory, or the file system, behind everybody's back.
@@ -59,7 +61,7 @@ class Foresight:
     def __init__(self, wanted: Interest) -> None:
         self._wanted = wanted
         self.on = wanted.foresees
-        self._paths: Dict[Tuple[int, bytes, bytes], Tuple[bool, float]] = {}
+        self._paths: Dict[Tuple[int, Tuple[bytes, int, int], bytes], Tuple[bool, float]] = {}
         self._pages: Dict[int, int] = {}
         self._moving: Set[int] = set()
 
@@ -75,16 +77,11 @@ class Foresight:
         if tracee.opens <= EXPERIENCED or self._moving or not name or len(name) >= PATH_AT_MOST:
             return False
         flags = late.flags_of(call)
-        base = b""
-        if name[0] != _SLASH:
-            try:
-                base = _base(tracee.tid, call.arguments[0] if late.path else _AT_FDCWD)
-            except OSError:
+        try:
+            if not self._is_dull(flags, name, _ROOT if name[0] == _SLASH else _link(
+                    tracee.tid, call.arguments[0] if late.path else _AT_FDCWD)):
                 return False
-        found = self._paths.get((flags, base, name))
-        if found is None or found[1] < time.monotonic():
-            found = self._remember(flags, base, name)
-        if not found[0]:
+        except OSError:
             return False
         if self._is_own(tracee.tid, call.arguments[late.path] & _ADDRESS_MASK, len(name)):
             return True
@@ -93,17 +90,32 @@ class Foresight:
 
     # --- names -------------------------------------------------------------------------
 
-    def _remember(self, flags: int, base: bytes, name: bytes) -> Tuple[bool, float]:
-        if len(self._paths) >= _REMEMBERED_AT_MOST:
-            self._paths.clear()
-        found = self._look(flags, base + b"/" + name), time.monotonic() + _BELIEVED_SECONDS
-        self._paths[(flags, base, name)] = found
-        return found
+    def _is_dull(self, flags: int, name: bytes, link: bytes) -> bool:
+        """Whether a name is of no interest, seen from the directory that a link of /proc leads to. Directories that /proc calls
+        alike need not be the same one (other mounts, those that are gone), so it is looked at from there. Raises OSError."""
+        if link == _ROOT:
+            return self._is_known(flags, name, (b"", 0, 0), -1)
+        directory = os.open(link, _PATH_ONLY)
+        try:
+            _, inode, device, *_ = statx.look(b"", directory)
+            return self._is_known(flags, name, (os.readlink(link), device, inode), directory)
+        finally:
+            os.close(directory)
 
-    def _look(self, flags: int, path: bytes) -> bool:
+    def _is_known(self, flags: int, name: bytes, base: Tuple[bytes, int, int], directory: int) -> bool:
+        found = self._paths.get((flags, base, name))
+        if found is None or found[1] < time.monotonic():
+            if len(self._paths) >= _REMEMBERED_AT_MOST:
+                self._paths.clear()
+            found = self._look(flags, base[0], name, directory), time.monotonic() + _BELIEVED_SECONDS
+            self._paths[(flags, base, name)] = found
+        return found[0]
+
+    def _look(self, flags: int, base: bytes, name: bytes, directory: int) -> bool:
         """Whether a path is nothing but what is written, and of no interest."""
         if flags >= 0 and flags & os.O_TMPFILE == os.O_TMPFILE:
             return False
+        path = base + b"/" + name
         plain = b"/" + os.path.normpath(path).lstrip(b"/")
         # What lies below /proc is not the same for all, and what is a directory need not be one for ever.
         if path[:1] != b"/" or plain.startswith(b"/proc/") or plain == b"/proc" or plain in _TOO_MIGHTY:
@@ -111,9 +123,10 @@ class Foresight:
         if self._wanted.needs("open", plain, {syscalls.FLAGS: flags} if flags >= 0 else {}):
             return False
         try:
-            return openat2.plain(path) == plain
+            return openat2.plain(name, directory) == plain
         except (FileNotFoundError, NotADirectoryError):
-            return True
+            # What is behind the missing part was not looked at; from there .. leads to what there is already.
+            return b".." not in name.split(b"/")
         except OSError:
             return False
 
@@ -163,7 +176,7 @@ class Foresight:
         self._moving.discard(tid)
 
 
-def _base(tid: int, directory: int) -> bytes:
-    """The directory that a relative path begins at, as /proc shows it; raises OSError."""
+def _link(tid: int, directory: int) -> bytes:
+    """The link in /proc that leads to the directory that a relative path begins at."""
     directory &= 0xFFFFFFFF
-    return os.readlink(b"/proc/%d/cwd" % tid if directory == _AT_FDCWD else b"/proc/%d/fd/%d" % (tid, directory))
+    return b"/proc/%d/cwd" % tid if directory == _AT_FDCWD else b"/proc/%d/fd/%d" % (tid, directory)

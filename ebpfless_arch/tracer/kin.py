@@ -70,9 +70,10 @@ class Kin(Holder):
 
     def _on_vfork(self, stop: Stop, tracee: Tracee, number: int) -> None:
         child = self._born(stop, tracee)
-        self._borrowers.add(child)
-        if _shared(tracee) & (syscalls.CLONE_FS | syscalls.CLONE_FILES):
+        # Where a borrower is killed that waits for one of its own, the lender runs beside that one.
+        if _shared(tracee) & (syscalls.CLONE_FS | syscalls.CLONE_FILES) or tracee.pid in self._borrowers:
             self._lose_foresight(stop.tid)
+        self._borrowers.add(child)
         stop.resume(self._onwards(tracee))
         self._add_process(child, tracee.pid)
 

@@ -1,6 +1,6 @@
 /* Opens a name again and again while somebody else makes another file of it, and prints how often it was that of s/f.
 
-   usage: foreseen links|shared|file|memory|once|child TIMES    in a directory with p/f, s/f, swap/f */
+   usage: foreseen links|shared|file|memory|orphan|once|child TIMES    in a directory with p/f, s/f, swap/f */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -14,11 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ENOUGH 13
+#define ENOUGH 101
 #define PAGE 4096
 
 static char *name;
 static int data = -1;
+static pid_t orphan;
 
 static void flip_links(void)
 {
@@ -52,6 +53,20 @@ static void flip_file(void)
 static int flip(void *how)
 {
     ((void (*)(void))how)();
+    return 0;
+}
+
+/* A borrower of our memory that kills the one that waits for it, so that we go on beside it. */
+static int outlive(void *how)
+{
+    kill(getppid(), SIGKILL);
+    return flip(how);
+}
+
+static int lend_on(void *how)
+{
+    static char stack[65536];
+    clone(outlive, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, how, &orphan);
     return 0;
 }
 
@@ -96,7 +111,9 @@ int main(int argc, char **argv)
         if (child)
             return waitpid(child, NULL, 0) != child;
         strcpy(name, "p/f");
-    } else if (strcmp(mode, "once"))
+    } else if (!strcmp(mode, "orphan"))
+        clone(lend_on, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)how);
+    else if (strcmp(mode, "once"))
         child = clone(flip, stack + sizeof stack, flags, (void *)how);
     for (long at = 0; at < times && (hits < ENOUGH || misses < ENOUGH); at++) {
         int file = syscall(SYS_openat, AT_FDCWD, name, O_RDONLY);
@@ -109,8 +126,8 @@ int main(int argc, char **argv)
             misses++;
         close(file);
     }
-    if (child)
-        kill(child, SIGKILL);
+    if (child || orphan)
+        kill(child ? child : orphan, SIGKILL);
     while (wait(NULL) > 0)
         ;
     printf("%ld %ld\n", hits, misses);
