@@ -31,7 +31,7 @@ def observe(compile_c: Compiler, folder: Path, mode: str, times: int) -> Tuple[i
     return hits, misses, int(told.group(1)), int(told.group(3))
 
 
-@pytest.mark.parametrize("mode", ["links", "shared", "file", "memory", "orphan"])
+@pytest.mark.parametrize("mode", ["links", "shared", "file", "memory", "mem", "orphan"])
 def test_whoever_changes_what_a_name_means_hides_nothing(mode: str, compile_c: Compiler, tmp_path: Path) -> None:
     hits, misses, _, detections = observe(compile_c, tmp_path, mode, 20011)
     assert hits > 0 and misses > 0 and detections == hits, (hits, misses, detections)

@@ -16,7 +16,7 @@ from ebpfless_arch.events import interest, records
 from ebpfless_arch.events.interest import Interest
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import procfs, ptrace
-from ebpfless_arch.tracer import decode, escapes, mounts, results
+from ebpfless_arch.tracer import decode, escapes, foreseen, mounts, results
 from ebpfless_arch.tracer.news import is_over, next_news, other_news, pending_news
 from ebpfless_arch.tracer.pipe import Ends
 from ebpfless_arch.tracer.readers import PATH_AT_MOST
@@ -348,6 +348,8 @@ class Engine(Reaching):
         carried, tracee.carried = tracee.carried, None
         found: List[Record] = []
         if pending is not None:
+            if pending.row.event == "open" and result >= 0 and self._foresight.on and foreseen.is_mighty(stop.tid, result):
+                self._lose_foresight(stop.tid)
             pending = self._discarders.read_late(stop, pending, result)
         if pending is not None and pending.row.event == GUARD:
             self._look_for_child(stop, pending, result)

@@ -17,11 +17,12 @@ they would have to be accomplices, who could open the file themselves.
 """
 
 import os
+import re
 import time
 from typing import Callable, Dict, Optional, Set, Tuple
 
 from ebpfless_arch.events.interest import Interest
-from ebpfless_arch.kernel import openat2, statx
+from ebpfless_arch.kernel import openat2, procfs, statx
 from ebpfless_arch.tracer import syscalls
 from ebpfless_arch.tracer.discarders import Late
 from ebpfless_arch.tracer.readers import PATH_AT_MOST
@@ -42,7 +43,7 @@ _PATH_ONLY = 0o10000000 | os.O_CLOEXEC  # O_PATH
 # A new program first opens its libraries, whose names lie in files.
 EXPERIENCED, _PAUSE = 2, 6
 # Whoever opens these may change memory, or the file system, behind everybody's back.
-_TOO_MIGHTY = (b"/dev/userfaultfd", b"/dev/fuse", b"/dev/mem")
+_TOO_MIGHTY = re.compile(rb"/dev/userfaultfd|/dev/fuse|/dev/mem|.*/[0-9]+(/task/[0-9]+)?/mem", re.DOTALL)
 
 
 def is_possible() -> bool:
@@ -53,6 +54,14 @@ def is_possible() -> bool:
     except OSError:
         return False
     return True
+
+
+def is_mighty(tid: int, descriptor: int) -> bool:
+    """Whether a thread has opened what ends all foresight."""
+    try:
+        return _TOO_MIGHTY.fullmatch(procfs.link(tid, "fd/%d" % descriptor)) is not None
+    except OSError:
+        return True
 
 
 class Foresight:
@@ -118,7 +127,7 @@ class Foresight:
         path = base + b"/" + name
         plain = b"/" + os.path.normpath(path).lstrip(b"/")
         # What lies below /proc is not the same for all, and what is a directory need not be one for ever.
-        if path[:1] != b"/" or plain.startswith(b"/proc/") or plain == b"/proc" or plain in _TOO_MIGHTY:
+        if path[:1] != b"/" or plain.startswith(b"/proc/") or plain == b"/proc" or _TOO_MIGHTY.fullmatch(plain):
             return False
         if self._wanted.needs("open", plain, {syscalls.FLAGS: flags} if flags >= 0 else {}):
             return False

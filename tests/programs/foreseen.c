@@ -1,6 +1,6 @@
 /* Opens a name again and again while somebody else makes another file of it, and prints how often it was that of s/f.
 
-   usage: foreseen links|shared|file|memory|orphan|once|child TIMES    in a directory with p/f, s/f, swap/f */
+   usage: foreseen links|shared|file|memory|mem|orphan|once|child TIMES    in a directory with p/f, s/f, swap/f */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -70,6 +70,18 @@ static int lend_on(void *how)
     return 0;
 }
 
+/* Changes the name in a child's memory until it is gone. */
+static int write_into(pid_t child)
+{
+    char path[64];
+    int memory, status;
+    snprintf(path, sizeof path, "/proc/%d/mem", child);
+    memory = open(path, O_RDWR);
+    while (pwrite(memory, "s", 1, (off_t)name) == 1 && pwrite(memory, "p", 1, (off_t)name) == 1)
+        ;
+    return waitpid(child, &status, 0) != child || status;
+}
+
 static void *map(int flags, int file)
 {
     void *found = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, flags, file, 0);
@@ -106,7 +118,11 @@ int main(int argc, char **argv)
     }
     if (stat("s/f", &secret))
         return 2;
-    if (!strcmp(mode, "child")) {
+    if (!strcmp(mode, "mem")) {
+        child = fork();
+        if (child)
+            return write_into(child);
+    } else if (!strcmp(mode, "child")) {
         child = fork();
         if (child)
             return waitpid(child, NULL, 0) != child;
