@@ -7,8 +7,9 @@ from ebpfless_arch.agent.options import UsageError
 from ebpfless_arch.agent.settings import SWITCHES
 from ebpfless_arch.events.interest import Interest, packed
 from ebpfless_arch.kernel import procfs
-from ebpfless_arch.tracer.keeper import Keeper, die_like
+from ebpfless_arch.tracer.keeper import Keeper
 from ebpfless_arch.tracer.orders import FAILED, Plan
+from ebpfless_arch.tracer.passing import die_like
 from ebpfless_arch.tracer.receiver import Receiver
 
 _NOTHING_ATTACHED = 1

@@ -6,7 +6,6 @@ which seizes every process again.
 """
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -18,8 +17,8 @@ from ebpfless_arch.events.faults import last_words
 from ebpfless_arch.events.records import Record
 from ebpfless_arch.kernel import channels, process, procfs, signals
 from ebpfless_arch.named import NamedTuple
-from ebpfless_arch.tracer import orders, pipe, streams, watchdog
-from ebpfless_arch.tracer.orders import ATTACH, FULL, LET_GO, PROCESS, Left, Plan
+from ebpfless_arch.tracer import orders, passing, pipe, streams, watchdog
+from ebpfless_arch.tracer.orders import ATTACH, LET_GO, Left, Plan
 from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.receiver import Receiver
 from ebpfless_arch.tracer.watchdog import Watchdog
@@ -34,11 +33,6 @@ _CALM_SECONDS, _READY_SECONDS = 0.1, 2.0
 _UNKNOWN_END = "how the command ended is not known: that went to its tracer, which was killed in the same moment (status 125)"
 # What tells a keeper of attached programs to let them go.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_COSTS = {
-    FULL: "every system call of theirs stops twice, which slows down programs that make many (--attach-level process costs "
-          "next to nothing, and shows beginnings, programs and ends of processes)",
-    PROCESS: "beginnings, programs and ends of processes only, and by whose rights they run then",
-}
 
 
 class Outcome(NamedTuple):
@@ -382,10 +376,7 @@ class Keeper:
 
     def _tell_cost(self) -> None:
         assert self._plan is not None
-        count = "%d running process%s" % (len(self._family), "" if len(self._family) == 1 else "es")
-        if self._plan.follows:
-            count = "what is to be followed"
-        self._receiver.notice("tracing %s; %s" % (count, _COSTS[self._plan.level]))
+        self._receiver.notice(self._plan.cost(len(self._family)))
 
     def _tracer_was_killed(self) -> bool:
         """Its pipe has closed: see how it ended. That comes a little before its children become ours, so wait."""
@@ -483,19 +474,9 @@ class Keeper:
             pass
 
     def _forward(self, received: signals.Received) -> None:
-        """Pass a signal on to the command, or, where we wait for more than that, to those who are on top of what is left.
-
-        In the background we pass nothing on: what reaches us there, say at shutdown, reaches the others as well.
-        """
-        if self._in_background or self._status == _NO_STATUS and not procfs.has_ended(self._main) and _sent(
-                self._main, received):
-            return
-        for pid in procfs.tops(self._family.union(self._heirs())):
-            _sent(pid, received)
-
-    def _heirs(self) -> List[int]:
-        """Who has become our child by its parent's end, and is traced: the tracer's news of it may be still to come."""
-        return [pid for pid in procfs.children(os.getpid()) if _is_traced_by_us(pid)]
+        """In the background we pass nothing on: what reaches us there, say at shutdown, reaches the others as well."""
+        if not self._in_background:
+            passing.pass_on(received, self._main if self._status == _NO_STATUS else 0, self._family)
 
     def _reap(self, options: int = os.WNOHANG) -> None:
         """Take leave of children: the tracer, or without one the command (of which it waits for the end, without
@@ -521,40 +502,3 @@ def _run_tracer(orders_end: int, link: pipe.Link, start: orders.Start) -> None:
     from ebpfless_arch.tracer import launch
 
     launch.run_tracer(orders_end, link, start)
-
-
-def _sent(pid: int, received: signals.Received) -> bool:
-    """Send a signal on; False where there is nobody any more. Who may not get it from us does not get it."""
-    try:
-        signals.send(pid, received)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _is_traced_by_us(pid: int) -> bool:
-    """Whether a process has a tracer that bears a name of ours. Which one it is now may be news to the keeper as well."""
-    try:
-        return procfs.stat(int(procfs.status(pid)[b"TracerPid"])).comm.startswith(process.OUR_NAMES)
-    except (OSError, KeyError, ValueError):
-        return False
-
-
-def die_like(status: int) -> int:
-    """The exit status for a wait status; a process killed by a signal is followed in the same way.
-
-    As PID 1, which no signal of its own ends, 128 + signal is returned instead.
-    """
-    if os.WIFEXITED(status):
-        return os.WEXITSTATUS(status)
-    number = os.WTERMSIG(status)
-    if os.getpid() != 1:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-        os.kill(os.getpid(), number)
-    return 128 + number
-

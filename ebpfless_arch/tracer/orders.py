@@ -16,6 +16,11 @@ FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
 # Levels of attach mode, see attached.py.
 FULL, PROCESS = "full", "process"
+_COSTS = {
+    FULL: "every system call of theirs stops twice, which slows down programs that make many (--attach-level process costs "
+          "next to nothing, and shows beginnings, programs and ends of processes)",
+    PROCESS: "beginnings, programs and ends of processes only, and by whose rights they run then",
+}
 LET_GO = signal.SIGTERM
 """What tells the tracer to let go of everything and to end."""
 
@@ -47,6 +52,11 @@ class Plan(NamedTuple):
     def interest(self) -> Interest:
         """The plan's interest."""
         return unpacked(self.wanted)._replace(io_uring=self.io_uring, colocate=self.colocate and not self.level)
+
+    def cost(self, processes: int) -> str:
+        """What so many attached processes pay, in words."""
+        count = "%d running process%s" % (processes, "" if processes == 1 else "es")
+        return "tracing %s; %s" % ("what is to be followed" if self.follows else count, _COSTS[self.level])
 
 
 class Left(NamedTuple):
