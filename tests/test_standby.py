@@ -264,10 +264,10 @@ def test_one_thread_is_told_as_one() -> None:
     assert str(Gap(2, "", 2.0, -1.0)) == "the tracer was killed; 2 threads are traced again after 2.0 ms"
 
 
-def test_the_status_of_a_command_that_ends_with_its_tracer_is_known_or_told_to_be_lost(tmp_path: Path) -> None:
+def test_the_status_of_a_command_that_ends_with_its_tracer_is_known(tmp_path: Path) -> None:
     """The kernel tells it to the tracer, which may be dying already."""
-    told = (b"ebpfless: how the command ended is not known: that went to its tracer, which was killed in the same moment "
-            b"(status 125)\n")
     command = trace_command(["bash", "-c", "kill -9 $PPID; exit 7"], ["--output", str(tmp_path / "told")])
-    found = {run(command)[:3] for _ in range(7)}
-    assert found and found <= {(7, b"", b""), (125, b"", told)}
+    for _ in range(13):
+        status, output, errors = run(command)[:3]
+        assert (status, output) == (7, b""), errors
+        assert re.match(rb"(ebpfless: \d+ records of the tracer were lost\n)?$", errors), errors

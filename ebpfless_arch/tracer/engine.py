@@ -73,6 +73,11 @@ class Engine(Reaching):
         _, problem = self._seize_all(lambda: threads_below(keeper, family), spared)
         return len(self._tracees), problem
 
+    def learn(self, pid: int, status: int) -> None:
+        """A process has ended, as a tracer learnt that did not live to tell of it. If it was the command, nobody else knows."""
+        if pid and pid == self.main and not self._ended:
+            self._on_end(pid, status)
+
     def threads(self) -> List[int]:
         """The ids of all threads under trace."""
         return [tracee.tid for tracee in self._tracees]

@@ -1,9 +1,13 @@
 """What has become of the tracees: their wait statuses, all, the next one, or as many as there are."""
 
 import os
+import struct
 from typing import List, Tuple
 
+from ebpfless_arch.abi import MACHINES
 from ebpfless_arch.kernel import ptrace
+
+_PIDS_END = 1 << 22  # include/linux/threads.h, PID_MAX_LIMIT
 
 
 def pending_news(only_one: bool = False) -> List[Tuple[int, int]]:
@@ -35,6 +39,25 @@ def other_news() -> List[Tuple[int, int]]:
         return pending_news()
     except ChildProcessError:
         return []
+
+
+def taken_last(tid: int) -> Tuple[int, int]:
+    """The end of a process that a tracer, stopped at its own end, had just been told of, as (pid, wait status), or (0, 0).
+
+    Killed in wait4(2), it still takes what has come, and nobody can wait for that again: but the registers with which it would
+    have come out of the call say where the status is.
+    """
+    abi = MACHINES[os.uname().machine][0]
+    registers = ptrace.registers(abi.register_count, abi.general_set)
+    try:
+        registers.read(tid)
+        pid, address = registers.words[abi.result_slot], registers.words[abi.argument_slots[1]]
+        if registers.words[abi.number_slot] != abi.syscalls["wait4"] or not 0 < pid < _PIDS_END:
+            return 0, 0
+        (status,) = struct.unpack_from("=i", ptrace.peek(tid, address))
+    except OSError:
+        return 0, 0
+    return (0, 0) if os.WIFSTOPPED(status) else (pid, status)
 
 
 def is_over(tid: int, status: int) -> bool:

@@ -16,6 +16,7 @@ from ebpfless_arch.kernel import process, procfs, ptrace
 from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer.corral import Corral, table_of
 from ebpfless_arch.tracer.engine import Engine
+from ebpfless_arch.tracer.news import taken_last
 from ebpfless_arch.tracer.places import Table
 from ebpfless_arch.tracer.pulse import Pulse
 from ebpfless_arch.tracer.tracees import state_and_tracer, threads_traced_by, traced_again
@@ -51,11 +52,13 @@ class Gap(NamedTuple):
 
 
 class Death(NamedTuple):
-    """A tracer that is dying; while it is held, it still has its tracees. `since` is monotonic, in seconds."""
+    """A tracer that is dying; while it is held, it still has its tracees. `since` is monotonic, in seconds; `taken` is the end
+    of a process that the kernel had just told it of, as (pid, wait status)."""
 
     tracer: int
     is_held: bool
     since: float
+    taken: Tuple[int, int] = (0, 0)
 
 
 def fork() -> Tuple[int, int]:
@@ -124,7 +127,7 @@ def _at_its_exit(tracer: int) -> Death:
     if is_regular:
         _resume(tracer, 0)
         os._exit(0)
-    return Death(tracer, True, since)
+    return Death(tracer, True, since, taken_last(tracer))
 
 
 def _resume(tracer: int, number: int) -> None:
@@ -152,6 +155,8 @@ def succeed(engine: Engine, deaths: Sequence[Death], keeper: int, main: int, pul
     family = sorted({pid for threads in held for _, pid in threads})
     count, problem = engine.take_over(root, main, family, spared)
     corral.let_out(engine.threads())
+    for death in deaths:
+        engine.learn(*death.taken)
     # Those who were refused may have ended since.
     problem = problem if count else problem or refusal
     return Gap(count, problem, (time.monotonic() - last.since) * 1e3, untraced * 1e3)
