@@ -18,10 +18,12 @@ _BEGINNINGS = frozenset([ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLO
 
 
 def _shared(tracee: Tracee) -> int:
-    """The flags of a clone3, by which it makes a process."""
+    """The flags of a clone3, by which it makes a process. Another thread may have changed them since they were read."""
     pending = tracee.pending
-    flags: int = pending.values.get(syscalls.FLAGS, 0) if pending is not None and pending.row.event == syscalls.GUARD else 0
-    return flags
+    if pending is None or pending.row.event != syscalls.GUARD:
+        return 0
+    flags: int = pending.values.get(syscalls.FLAGS, 0)
+    return flags if tracee.alone else flags | syscalls.CLONE_FS
 
 
 class Kin(Holder):

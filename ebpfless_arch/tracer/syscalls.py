@@ -45,6 +45,7 @@ OPENED = "opened"
 
 CLONE_UNTRACED = 0x00800000
 CLONE_VM, CLONE_FS, CLONE_FILES, _CLONE_VFORK, _CLONE_THREAD = 0x100, 0x200, 0x400, 0x4000, 0x10000
+_CLONE_NEWNS = 0x20000
 _AT_REMOVEDIR = 0x200
 _PROT_EXEC = 4
 _WNOHANG = 1
@@ -274,7 +275,11 @@ _MOVES_ROWS = tuple(Row(call, MOVES, ()) for call in (
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat"))
 _UPSETS_ROWS = tuple(Row(call, UPSETS, (), result=False) for call in (
     "mount", "umount", "umount2", "move_mount", "pivot_root", "chroot", "setns", "userfaultfd", "io_setup", "io_uring_setup",
-    "process_vm_writev")) + tuple(Row("clone", UPSETS, (), result=False, only=only) for only in (
+    "process_vm_writev")) + (
+    # Mounts that others make later may be there for one of the two namespaces only.
+    Row("unshare", UPSETS, (), result=False, only=(Condition(0, bits=_CLONE_NEWNS),)),
+) + tuple(Row("clone", UPSETS, (), result=False, only=only) for only in (
+        (Condition(0, bits=_CLONE_NEWNS),),
         (Condition(0, bits=CLONE_VM), Condition(0, bits=_CLONE_THREAD | _CLONE_VFORK, absent=True)),
         (Condition(0, bits=CLONE_FS | CLONE_FILES), Condition(0, bits=_CLONE_THREAD, absent=True))))
 _BARRED_ROWS = tuple(Row(call, BARRED, ()) for call in ("io_uring_setup", "io_uring_enter", "io_uring_register"))
