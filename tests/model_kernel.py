@@ -314,6 +314,10 @@ class Ends:
         """Nothing is left to write."""
         return True
 
+    def may_wait(self) -> float:
+        """Nor is there anything that could wait for more."""
+        return 0.0
+
     def put(self, record: Record) -> None:
         """Take a record."""
         self.records.append(record)

@@ -44,6 +44,7 @@ _WATCH = "runtime_security_config.ebpfless."
 _TURN_SECONDS = 1.0
 _HELD_UP_SECONDS = 0.05
 _HELD_AT_MOST_SECONDS = 5.0
+_VIEW_SECONDS = 5.0
 _STUCK_SECONDS = 10.0
 _SAVING_SECONDS = 5.0
 _COMPLAINTS_AT_MOST = 20
@@ -181,6 +182,8 @@ class Probe(Host):
 
     def serve(self) -> None:
         """Until a signal says that it is enough."""
+        if self._outlook is not None:
+            self._outlook.await_view(_VIEW_SECONDS)
         self._voice.complain("the probe listens on %s with %d rules" % (self._where, len(self._policies.rules.rules)))
         self._warn_of_silence()
         self._supervisor.tell("READY=1", "STATUS=listening on %s" % self._where)

@@ -145,6 +145,13 @@ class Outlook:
             if self._descriptor >= 0:
                 self._selector.register(self._descriptor, selectors.EVENT_READ, self)
 
+    def await_view(self, seconds: float) -> None:
+        """Take in who runs already: what begins afterwards is news. Takes no longer than so many seconds."""
+        end = time.monotonic() + seconds
+        while not self._view.ready and self._view.fileno() >= 0 and time.monotonic() < end:
+            select.select([self._view.fileno()], [], [], _LOOK_SECONDS)
+            self.turn()
+
     def accept(self) -> None:
         """There is news."""
         self.turn()
