@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,11 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers, so that --strict-markers knows them."""
+    _heed_signals()
     config.addinivalue_line("markers", "slow: takes part with --all only")
     config.addinivalue_line("markers", "root: needs to be run as root")
     config.addinivalue_line("markers", "once: takes long, and what it shows is not Python's doing; scripts/test has it run on the "
                             "current Python only")
     config.addinivalue_line("markers", "machine(NAME): is about that machine, as uname -m names it, and takes part there only")
+
+
+def _heed_signals() -> None:
+    """Who starts us in the background (nohup, the & of sh) may have these ignored, and what tests start would inherit that."""
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
