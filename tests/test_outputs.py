@@ -207,7 +207,8 @@ def test_an_odd_answer_is_told_and_the_line_is_kept(answer: bytes, trouble: str)
 
 
 @pytest.mark.parametrize("body", [b"[" * 100003, b"null"] + [
-    b'{"partialSuccess": {"rejectedLogRecords": %s}}' % number for number in (b"Infinity", b"-5", b"9" * 5003, b'"2"x')])
+    b'{"partialSuccess": {"rejectedLogRecords": %s}}' % number for number in (b"Infinity", b"-5", b"9" * 5003, b'"2"x')],
+    ids=["deep", "null", "infinite", "negative", "long", "odd"])
 def test_a_server_that_counts_oddly_what_it_rejects_has_taken_it(body: bytes) -> None:
     with Web(lambda number: 200, body=body) as web:
         sink, told = remote("otlp+http://127.0.0.1:%d" % web.port)

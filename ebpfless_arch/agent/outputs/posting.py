@@ -8,6 +8,7 @@ from ebpfless_arch.agent.outputs.forms import Envelope
 from ebpfless_arch.agent.outputs.ways import Closed, Queue, Way
 from ebpfless_arch.named import NamedTuple
 
+_INT64_END = 1 << 63
 _BATCH_BYTES = 256 << 10
 _BATCH_MESSAGES = 1000
 _ANSWER_SECONDS = 20.0
@@ -142,10 +143,11 @@ class Posts(Way):
 
 
 def _rejected(body: bytes) -> int:
-    """How many records OpenTelemetry's ExportLogsServiceResponse says were not taken."""
+    """How many records OpenTelemetry's ExportLogsServiceResponse says were not taken (an int64; 0 for anything else)."""
     import json
 
     try:
-        return max(0, int(json.loads(body.decode())["partialSuccess"]["rejectedLogRecords"]))
+        count = int(json.loads(body.decode())["partialSuccess"]["rejectedLogRecords"])
+        return count if 0 <= count < _INT64_END else 0
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0
