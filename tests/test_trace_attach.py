@@ -13,8 +13,8 @@ from typing import List, Optional
 import pytest
 
 from attaching import END, Attached, Loading, field, states, tasks, tracers
-from blackbox import (Compiler, Event, Session, ebpfless, environment, execs_of, is_detection, named, opens_of, retval, rule, run,
-                      status_field, wait_until, write_policy)
+from blackbox import (Compiler, Event, Result, Session, ebpfless, environment, execs_of, is_detection, named, opens_of, retval, rule,
+                      run, status_field, wait_until, write_policy)
 from ordinary import copy_for_all, become_nobody, interpreter
 
 # Threads that open a file again and again, and say how often each has done so.
@@ -375,6 +375,22 @@ def test_a_process_that_is_traced_already(file: Path, tmp_path: Path) -> None:
             assert "traced already" in line and "%d (ebpfless-tracer)" % trace.tracer in line
 
 
+@pytest.fixture
+def python(public_dir: Path) -> str:
+    """An interpreter that every user may run, with a copy of ebpfless for it in public_dir."""
+    found: Optional[str] = interpreter()
+    if found is None:
+        pytest.skip("no interpreter that every user may run")
+    copy_for_all(public_dir)
+    return found
+
+
+def attach_as_nobody(python: str, folder: Path, pid: int) -> Result:
+    """What an unprivileged user is told who attaches."""
+    return run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(pid))[1:], preexec_fn=become_nobody, cwd="/",
+               env=dict(os.environ, PYTHONPATH=str(folder)))
+
+
 def test_ourselves() -> None:
     (line,) = run(["sh", "-c", 'exec "$@" --pid $$', "sh"] + ebpfless("trace", "--probe-addr", "none")).stderr.splitlines()
     assert line.endswith(b"is ebpfless itself")
@@ -382,30 +398,20 @@ def test_ourselves() -> None:
 
 @pytest.mark.slow
 @pytest.mark.root
-def test_another_users_process(public_dir: Path) -> None:
-    python = interpreter()
-    if python is None:
-        pytest.skip("no interpreter that every user may run")
-    copy_for_all(public_dir)
-    result = run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(os.getpid()))[1:],
-                 preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+def test_another_users_process(python: str, public_dir: Path) -> None:
+    result = attach_as_nobody(python, public_dir, os.getpid())
     (line,) = result.stderr.decode().splitlines()
     assert result.status == 1 and "belongs to user 0, and we are user 65534; run ebpfless as root" in line
 
 
 @pytest.mark.root
-def test_a_set_user_id_program_of_the_same_user(public_dir: Path) -> None:
-    python = interpreter()
-    if python is None:
-        pytest.skip("no interpreter that every user may run")
-    copy_for_all(public_dir)
+def test_a_set_user_id_program_of_the_same_user(python: str, public_dir: Path) -> None:
     sleep = public_dir / "sleep"
     shutil.copy("/bin/sleep", str(sleep))
     sleep.chmod(0o4755)
     program = subprocess.Popen([str(sleep), "600"], preexec_fn=become_nobody, cwd="/")
     wait_until(lambda: status_field(program.pid, "Uid").split() == ["65534", "0", "0", "0"], "it has root's rights")
-    result = run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(program.pid))[1:],
-                 preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+    result = attach_as_nobody(python, public_dir, program.pid)
     program.kill()
     program.wait()
     assert (result.status, result.stderr.decode()) == (1, (
@@ -438,15 +444,10 @@ def test_a_process_of_an_outer_user_namespace() -> None:
 
 
 @pytest.mark.root
-def test_a_process_that_is_undumpable_for_who_is_not_root(public_dir: Path) -> None:
-    python = interpreter()
-    if python is None:
-        pytest.skip("no interpreter that every user may run")
-    copy_for_all(public_dir)
+def test_a_process_that_is_undumpable_for_who_is_not_root(python: str, public_dir: Path) -> None:
     with Session([python, "-c", UNDUMPABLE], preexec_fn=become_nobody, cwd="/") as program:
         assert program.line() == "ready"
-        result = run([python] + ebpfless("trace", "--probe-addr", "none", "--pid", str(program.pid))[1:],
-                     preexec_fn=become_nobody, cwd="/", env=dict(os.environ, PYTHONPATH=str(public_dir)))
+        result = attach_as_nobody(python, public_dir, program.pid)
     (line,) = result.stderr.decode().splitlines()
     assert result.status == 1 and "made itself undumpable" in line and line.endswith("; run ebpfless as root"), line
 
