@@ -8,9 +8,6 @@ from typing import List, Optional
 
 from ebpfless_arch.kernel.libc import failure, function
 
-OUR_NAMES = b"ebpfless-"
-"""How the names of those begin whom we start beside programs."""
-
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15

@@ -9,6 +9,8 @@ from ebpfless_arch.kernel.statx import FileStatus, look
 from ebpfless_arch.named import NamedTuple
 
 PROC = b"/proc"
+# How the names of those begin whom we start beside programs.
+_OUR_NAMES = b"ebpfless-"
 _READ_AT_MOST = 1 << 20
 _MAPS_AT_MOST = 1 << 24
 _SYMLINKS_AT_MOST = 40
@@ -332,6 +334,14 @@ def descendants(*roots: int) -> List[int]:
         found += offspring
         waiting += offspring
     return found
+
+
+def bears_our_name(pid: int) -> bool:
+    """Whether a process is named as those of ebpfless are; False where it is gone."""
+    try:
+        return stat(pid).comm.startswith(_OUR_NAMES)
+    except OSError:
+        return False
 
 
 def children(parent: int) -> List[int]:

@@ -9,7 +9,7 @@ from typing import Callable, Dict, Optional, Set, Tuple
 
 from ebpfless_arch.events import records
 from ebpfless_arch.events.records import Record, now
-from ebpfless_arch.kernel import process, procfs
+from ebpfless_arch.kernel import procfs
 from ebpfless_arch.kernel.memory import Memory
 from ebpfless_arch.named import NamedTuple
 from ebpfless_arch.tracer import programs
@@ -255,7 +255,7 @@ def reports_itself(tracer: int) -> bool:
     if tracer <= 0:
         return False
     try:
-        return procfs.stat(tracer).comm.startswith(process.OUR_NAMES) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
+        return procfs.bears_our_name(tracer) and os.stat("/proc/%d" % tracer).st_uid in (0, os.getuid())
     except OSError:
         return False
 

@@ -5,7 +5,7 @@ import resource
 import signal
 from typing import List, Set
 
-from ebpfless_arch.kernel import process, procfs, signals
+from ebpfless_arch.kernel import procfs, signals
 
 
 def pass_on(received: signals.Received, main: int, family: Set[int]) -> None:
@@ -25,7 +25,7 @@ def _heirs() -> List[int]:
 def _is_traced_by_us(pid: int) -> bool:
     """Whether a process has a tracer that bears a name of ours. Which one it is now may be news to the keeper as well."""
     try:
-        return procfs.stat(int(procfs.status(pid)[b"TracerPid"])).comm.startswith(process.OUR_NAMES)
+        return procfs.bears_our_name(int(procfs.status(pid)[b"TracerPid"]))
     except (OSError, KeyError, ValueError):
         return False
 

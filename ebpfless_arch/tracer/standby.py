@@ -164,14 +164,7 @@ def succeed(engine: Engine, deaths: Sequence[Death], keeper: int, main: int, pul
 
 def _own_kind(keeper: int) -> List[int]:
     """Processes below the keeper that are ours: who stands by for us, who looks at the rest of the system."""
-    found = []
-    for pid in procfs.descendants(keeper):
-        try:
-            if procfs.stat(pid).comm.startswith(process.OUR_NAMES):
-                found.append(pid)
-        except OSError:
-            pass  # gone
-    return found
+    return [pid for pid in procfs.descendants(keeper) if procfs.bears_our_name(pid)]
 
 
 def _chain(deaths: Sequence[Death]) -> List[int]:
